@@ -1,0 +1,71 @@
+// Package pod says what a pod is, what a driver promises, and how either fails.
+package pod
+
+import (
+	"context"
+	"net/url"
+	"time"
+)
+
+// Spec is everything a driver needs to start one pod.
+type Spec struct {
+	// Name is unique among the pods of this machine and names it in logs: "<app>-<version>-<random>".
+	Name string
+	// Org, App and Version say whose it is.
+	Org, App string
+	Version  uint32
+	// Dir holds the unpacked code. The driver does not write there and other pods of the version share it.
+	Dir string
+	// Command is what to run, argument by argument, with Dir as its working directory.
+	Command []string
+	// Env is added to the few variables that a driver sets (PATH, HOME, TMPDIR, PORT).
+	Env map[string]string
+	// SocketActivation: the program takes its listening socket as file descriptor 3 (LISTEN_FDS), so calls
+	// queue in the kernel from the first moment. Otherwise it binds $PORT itself and is probed.
+	SocketActivation bool
+	// HealthPath answers 2xx once the pod is ready; empty means that accepting a connection is enough.
+	HealthPath string
+	// MemoryMB and CPUMillicores are limits, 0 for none.
+	MemoryMB, CPUMillicores uint32
+	// StopGrace is the time between TERM and KILL; 0 means 10 seconds.
+	StopGrace time.Duration
+}
+
+// Driver starts pods on one kind of machine. Its methods may be called concurrently.
+type Driver interface {
+	// Start returns once the pod is ready to take a call. It fails at once, with a *StartError that carries the last
+	// log lines, when the program exits or cannot be started, and with ctx's cause when ctx ends first; then nothing is left running.
+	Start(ctx context.Context, spec Spec) (Pod, error)
+	// Close stops every pod that is left and returns when they are gone.
+	Close(ctx context.Context) error
+}
+
+// Pod is a running instance of one version of an app. Its methods may be called concurrently.
+type Pod interface {
+	Name() string
+	// Addr is where it serves HTTP: scheme http and a host.
+	Addr() *url.URL
+	// Done is closed when it has exited, for whatever reason.
+	Done() <-chan struct{}
+	// Err says why after Done: nil after Stop, else an *ExitError with the last log lines.
+	Err() error
+	// Logs answers the last lines that it wrote, oldest first.
+	Logs() []string
+	// Stop asks it to end, kills it after the grace, and returns when it and its children are gone. Repeating it is fine.
+	Stop(ctx context.Context) error
+}
+
+// Target is a pod with a free slot, as a dispatcher hands it out.
+type Target struct {
+	Addr *url.URL
+	// Pod names it in logs.
+	Pod string
+	// Version is the app's version that it runs.
+	Version uint32
+	// Waited is how long the call waited for it: in the queue for a slot and through a cold start.
+	Waited time.Duration
+	// Cold says that a pod had to be started for the call or was being started.
+	Cold bool
+	// OutOfService is closed when the pod must not be used any longer: it died or its drain time is over.
+	OutOfService <-chan struct{}
+}

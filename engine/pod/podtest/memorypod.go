@@ -1,0 +1,126 @@
+package podtest
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"dodil.io/ignite/engine/pod"
+)
+
+// MemoryPod is a pod of a Memory driver.
+type MemoryPod struct {
+	spec   pod.Spec
+	addr   *url.URL
+	server *http.Server
+	forget func(*MemoryPod)
+	// end tells run to stop serving, with nil for a stop and the reason for a crash; only the first counts.
+	end  chan error
+	done chan struct{}
+
+	mu  sync.Mutex
+	err error
+	log []string
+}
+
+func newMemoryPod(spec pod.Spec, address string, handler http.Handler, forget func(*MemoryPod)) *MemoryPod {
+	return &MemoryPod{
+		spec:   spec,
+		addr:   &url.URL{Scheme: "http", Host: address},
+		server: &http.Server{Handler: handler},
+		forget: forget,
+		end:    make(chan error, 1),
+		done:   make(chan struct{}),
+	}
+}
+
+// run serves until the pod is stopped or crashes, and returns when everything of it is gone but handlers that ignore the end of
+// their request's context.
+func (p *MemoryPod) run(listener net.Listener) {
+	defer close(p.done)
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = p.server.Serve(listener) }) // ends with http.ErrServerClosed, by our own doing
+	err := <-p.end
+	if err == nil {
+		p.drain()
+	}
+	_ = p.server.Close() // the connections' own errors; they are gone either way
+	serving.Wait()
+	p.mu.Lock()
+	p.err = err
+	p.mu.Unlock()
+	p.forget(p)
+}
+
+func (p *MemoryPod) drain() {
+	grace := cmp.Or(p.spec.StopGrace, 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	_ = p.server.Shutdown(ctx) // what is left after the grace is closed by the caller
+}
+
+// Name is the Spec's.
+func (p *MemoryPod) Name() string { return p.spec.Name }
+
+// Spec is what the pod was started with.
+func (p *MemoryPod) Spec() pod.Spec { return p.spec }
+
+// Addr is where it serves.
+func (p *MemoryPod) Addr() *url.URL { return p.addr }
+
+// Done is closed when it has stopped or crashed.
+func (p *MemoryPod) Done() <-chan struct{} { return p.done }
+
+// Err is nil after Stop and an *pod.ExitError after Crash.
+func (p *MemoryPod) Err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
+}
+
+// Logf writes a line to the pod's log.
+func (p *MemoryPod) Logf(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.log = append(p.log, fmt.Sprintf(format, args...))
+}
+
+// Logs answers all lines of Logf.
+func (p *MemoryPod) Logs() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string(nil), p.log...)
+}
+
+// Stop lets calls finish within the spec's grace.
+func (p *MemoryPod) Stop(ctx context.Context) error {
+	p.finish(nil)
+	return p.gone(ctx)
+}
+
+// Crash ends the pod in the middle of whatever it does and returns when it is gone.
+func (p *MemoryPod) Crash(reason string) {
+	p.finish(&pod.ExitError{Pod: p.spec.Name, Reason: reason, Log: p.Logs()})
+	<-p.done
+}
+
+func (p *MemoryPod) finish(err error) {
+	select {
+	case p.end <- err:
+	default: // it is ending already
+	}
+}
+
+func (p *MemoryPod) gone(ctx context.Context) error {
+	select {
+	case <-p.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("stop pod %s: %w", p.spec.Name, context.Cause(ctx))
+	}
+}
