@@ -64,7 +64,7 @@ lint: $(GOLANGCI_LINT) $(STATICCHECK) $(BUF) $(GOOGLEAPIS) ## Vet, staticcheck, 
 	$(STATICCHECK) ./...
 	$(GOLANGCI_LINT) run ./...
 	$(BUF) lint
-	$(BUF) breaking --against proto/released.binpb
+	$(BUF) breaking proto --against proto/released.binpb
 
 .PHONY: generate
 generate: $(BUF) $(GOOGLEAPIS) ## Generate Go and OpenAPI from the contract
@@ -78,7 +78,7 @@ generate-check: generate ## Fail if generating changes anything
 
 .PHONY: release-contract
 release-contract: $(BUF) $(GOOGLEAPIS) ## Take today's contract as what later changes must not break
-	$(BUF) build -o proto/released.binpb
+	$(BUF) build proto --exclude-source-info -o proto/released.binpb
 
 .PHONY: check
 check: build generate-check lint test fuzz ## What CI runs
