@@ -1,0 +1,106 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// The caps of the buckets that hold what people deploy; the others have Options.MaxBytes.
+const (
+	appsCap     = 128 << 20
+	versionsCap = 512 << 20
+	hostsCap    = 32 << 20
+)
+
+const (
+	// markerTTL is how long the mark of a deleted app or host stays, for stores whose watch lags behind. One that was
+	// disconnected for longer reads the bucket again anyway.
+	markerTTL = 24 * time.Hour
+	// payloadGrace lets a result outlive the record that names it.
+	payloadGrace = time.Hour
+	// chunkSize of objects. A message of that size is the largest that a server takes by default.
+	chunkSize = 1 << 20
+)
+
+type buckets struct {
+	apps, versions, hosts jetstream.KeyValue
+	// versionStream and executions are the streams beneath their buckets, for what a key-value API has no words for.
+	versionStream, executions jetstream.Stream
+	code, payloads            jetstream.ObjectStore
+}
+
+func makeBuckets(ctx context.Context, js jetstream.JetStream, o Options) (b buckets, err error) {
+	if b.apps, err = makeKeyValue(ctx, js, o, appsBucket, appsCap); err != nil {
+		return buckets{}, err
+	}
+	if b.versions, err = makeKeyValue(ctx, js, o, versionsBucket, versionsCap); err != nil {
+		return buckets{}, err
+	}
+	if b.hosts, err = makeKeyValue(ctx, js, o, hostsBucket, hostsCap); err != nil {
+		return buckets{}, err
+	}
+	if b.versionStream, err = js.Stream(ctx, "KV_"+versionsBucket); err != nil {
+		return buckets{}, fmt.Errorf("look up stream of bucket %s: %w", versionsBucket, translate(err))
+	}
+	if b.executions, err = js.CreateOrUpdateStream(ctx, executionsConfig(o)); err != nil {
+		return buckets{}, fmt.Errorf("make bucket %s: %w", executionsBucket, translate(err))
+	}
+	if b.code, err = makeObjectStore(ctx, js, o, codeBucket, 0); err != nil {
+		return buckets{}, err
+	}
+	b.payloads, err = makeObjectStore(ctx, js, o, payloadsBucket, o.Retention+payloadGrace)
+	return b, err
+}
+
+func makeKeyValue(ctx context.Context, js jetstream.JetStream, o Options, name string, maxBytes int64) (jetstream.KeyValue, error) {
+	bucket, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		Bucket:         name,
+		History:        1,
+		MaxBytes:       maxBytes,
+		Storage:        jetstream.FileStorage,
+		Replicas:       o.Replicas,
+		LimitMarkerTTL: markerTTL,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make bucket %s: %w", name, translate(err))
+	}
+	return bucket, nil
+}
+
+func makeObjectStore(ctx context.Context, js jetstream.JetStream, o Options, name string, maxAge time.Duration) (jetstream.ObjectStore, error) {
+	bucket, err := js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+		Bucket:   name,
+		TTL:      maxAge,
+		MaxBytes: o.MaxBytes,
+		Storage:  jetstream.FileStorage,
+		Replicas: o.Replicas,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make bucket %s: %w", name, translate(err))
+	}
+	return bucket, nil
+}
+
+// executionsConfig is a key-value bucket as nats.go and the nats command understand it, but made as a stream: only so
+// can records have a TTL of their own and yet leave no marker behind when it ends.
+func executionsConfig(o Options) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:              "KV_" + executionsBucket,
+		Subjects:          []string{executionSubjects + ">"},
+		MaxMsgsPerSubject: 1,
+		MaxBytes:          o.MaxBytes,
+		Discard:           jetstream.DiscardNew,
+		Storage:           jetstream.FileStorage,
+		Replicas:          o.Replicas,
+		AllowDirect:       true,
+		AllowRollup:       true,
+		AllowMsgTTL:       true,
+		RePublish: &jetstream.RePublish{
+			Source:      republishSource,
+			Destination: republishDestination,
+		},
+	}
+}

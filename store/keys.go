@@ -1,0 +1,87 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// The buckets. A bucket of key-values is the stream KV_<bucket> with the subjects $KV.<bucket>.<key>.
+const (
+	appsBucket       = "ignite_apps"
+	versionsBucket   = "ignite_versions"
+	hostsBucket      = "ignite_hosts"
+	executionsBucket = "ignite_executions"
+	codeBucket       = "ignite_code"
+	payloadsBucket   = "ignite_payloads"
+)
+
+const (
+	executionSubjects = "$KV." + executionsBucket + "."
+	versionSubjects   = "$KV." + versionsBucket + "."
+	// Every stored record is told again under its execution's id, for those who watch it.
+	republishSource      = executionSubjects + "*.*.*"
+	republishDestination = "ignite.watch.{{wildcard(2)}}.state"
+)
+
+var errKey = errors.New("not a key of this bucket")
+
+// A '.' parts the tokens of a key. Names may hold one and never hold '_', so it stands in for it.
+var (
+	toToken   = strings.NewReplacer(".", "_")
+	fromToken = strings.NewReplacer("_", ".")
+)
+
+// appKey is "<org>.<app>".
+func appKey(ref AppRef) string { return toToken.Replace(ref.Org) + "." + toToken.Replace(ref.Name) }
+
+func parseAppKey(key string) (AppRef, error) {
+	org, name, _ := strings.Cut(key, ".")
+	ref := AppRef{Org: fromToken.Replace(org), Name: fromToken.Replace(name)}
+	if !ref.valid() || appKey(ref) != key {
+		return AppRef{}, fmt.Errorf("app %q: %w", key, errKey)
+	}
+	return ref, nil
+}
+
+// versionKey is "<org>.<app>.<incarnation>.<number>". The incarnation keeps a new app from seeing the versions of a
+// deleted one of the same name.
+func versionKey(ref AppRef, incarnation string, number uint32) string {
+	return versionsOf(ref, incarnation) + "." + strconv.FormatUint(uint64(number), 10)
+}
+
+// versionsOf is what the keys of one incarnation's versions begin with.
+func versionsOf(ref AppRef, incarnation string) string { return appKey(ref) + "." + incarnation }
+
+// parseVersionSubject answers the incarnation, which is all that a sweep wants to know.
+func parseVersionSubject(subject string) (incarnation string, err error) {
+	key, _ := strings.CutPrefix(subject, versionSubjects)
+	tokens := strings.Split(key, ".")
+	if len(tokens) != 4 || tokens[2] == "" {
+		return "", fmt.Errorf("version %q: %w", subject, errKey)
+	}
+	return tokens[2], nil
+}
+
+// executionKey is "<org>.<execution>.<app's org>=<app>". The id comes before the app, so that the look-up by id alone
+// (executionFilter) walks a prefix and is as fast as one by the whole key.
+func executionKey(org, id string, app AppRef) string {
+	return executionFilter(org, id) + toToken.Replace(app.Org) + "=" + toToken.Replace(app.Name)
+}
+
+func executionFilter(org, id string) string { return toToken.Replace(org) + "." + id + "." }
+
+func parseExecutionKey(key string) (org, id string, app AppRef, err error) {
+	tokens := strings.Split(key, ".")
+	if len(tokens) != 3 {
+		return "", "", AppRef{}, fmt.Errorf("execution %q: %w", key, errKey)
+	}
+	org, id = fromToken.Replace(tokens[0]), tokens[1]
+	appOrg, name, _ := strings.Cut(tokens[2], "=")
+	app = AppRef{Org: fromToken.Replace(appOrg), Name: fromToken.Replace(name)}
+	if !ValidName(org) || !ValidExecutionID(id) || !app.valid() || executionKey(org, id, app) != key {
+		return "", "", AppRef{}, fmt.Errorf("execution %q: %w", key, errKey)
+	}
+	return org, id, app, nil
+}

@@ -1,0 +1,50 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// payloadTimeout bounds a read by a caller who gives no deadline.
+const payloadTimeout = 2 * time.Minute
+
+// PutPayload stores a large body under name, in place of what was there. Acknowledged but not synced on return.
+// It is kept for the retention and a little longer, counted from now.
+func (s *Store) PutPayload(ctx context.Context, name string, body []byte) error {
+	if err := putObject(ctx, s.buckets.payloads, name, body); err != nil {
+		return fmt.Errorf("put payload %s: %w", name, err)
+	}
+	return nil
+}
+
+// Payload answers a large body. ErrNotFound if there is none.
+func (s *Store) Payload(ctx context.Context, name string) ([]byte, error) {
+	// nats.go keeps a goroutine for the reading until its context ends.
+	ctx, cancel := context.WithTimeout(ctx, payloadTimeout)
+	defer cancel()
+	body, err := s.buckets.payloads.GetBytes(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("payload %s: %w", name, translate(err))
+	}
+	return body, nil
+}
+
+// DeletePayload takes a large body away; one that is not there is no error.
+func (s *Store) DeletePayload(ctx context.Context, name string) error {
+	err := translate(s.buckets.payloads.Delete(ctx, name))
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("delete payload %s: %w", name, err)
+	}
+	return nil
+}
+
+func putObject(ctx context.Context, bucket jetstream.ObjectStore, name string, body []byte) error {
+	meta := jetstream.ObjectMeta{Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: chunkSize}}
+	_, err := bucket.Put(ctx, meta, bytes.NewReader(body))
+	return translate(err)
+}

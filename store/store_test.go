@@ -1,0 +1,221 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"dodil.io/ignite/store"
+	"dodil.io/ignite/stream/streamtest"
+)
+
+// patience bounds every wait of these tests; none comes near it unless something is broken.
+const patience = 20 * time.Second
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// setup answers a Store on a server of its own.
+func setup(t testing.TB) *store.Store {
+	t.Helper()
+	return open(t, streamtest.Start(t), store.Options{})
+}
+
+// open answers one more Store on server, on a connection of its own as another process would have.
+func open(t testing.TB, server *streamtest.Server, o store.Options) *store.Store {
+	t.Helper()
+	o.Conn = server.Connect(t)
+	o.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+	s, err := store.Open(t.Context(), o)
+	if err != nil {
+		t.Fatalf("open store: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close store: %v", err)
+		}
+	})
+	return s
+}
+
+// eventually waits until true, looking again after each change that s hears of.
+func eventually(t *testing.T, s *store.Store, what string, look func() bool) {
+	t.Helper()
+	timeout := time.After(patience)
+	for {
+		changed := s.Changed()
+		if look() {
+			return
+		}
+		select {
+		case <-changed:
+		case <-timeout:
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
+
+func wantError(t *testing.T, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("error is %v, want one that is %v", err, want)
+	}
+}
+
+func TestOpenNeedsConnection(t *testing.T) {
+	t.Parallel()
+	if _, err := store.Open(t.Context(), store.Options{}); err == nil {
+		t.Error("opened without a connection")
+	}
+}
+
+func TestOpenWhenServerIsGone(t *testing.T) {
+	t.Parallel()
+	server := streamtest.Start(t)
+	server.Stop(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err := store.Open(ctx, store.Options{Conn: server.Conn})
+	wantError(t, err, store.ErrUnavailable)
+}
+
+func TestSync(t *testing.T) {
+	t.Parallel()
+	server := streamtest.Start(t)
+	var syncs atomic.Int32
+	broken := errors.New("disk is broken")
+	var fail atomic.Bool
+	s := open(t, server, store.Options{Sync: func(context.Context) error {
+		syncs.Add(1)
+		if fail.Load() {
+			return broken
+		}
+		return nil
+	}})
+	before := syncs.Load()
+	if err := s.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	app := createApp(t, s, hello)
+	if _, err := s.PutCode(t.Context(), []byte("code")); err != nil {
+		t.Fatal(err)
+	}
+	if made := syncs.Load() - before; made != 3 {
+		t.Errorf("%d syncs for Sync, CreateApp and PutCode, want 3", made)
+	}
+	fail.Store(true)
+	_, err := s.UpdateApp(t.Context(), app.AppRef, func(*store.App) error { return nil })
+	wantError(t, err, broken)
+	_, _, err = s.PublishVersion(t.Context(), store.Version{AppRef: hello}, nil)
+	wantError(t, err, broken)
+	fail.Store(false)
+	if app, err = s.App(t.Context(), hello); err != nil || app.ActiveVersion != 0 {
+		t.Errorf("app after a publication that could not be synced: %+v, %v", app, err)
+	}
+}
+
+func TestEverythingIsThereAfterRestart(t *testing.T) {
+	t.Parallel()
+	server := streamtest.Start(t)
+	first := open(t, server, store.Options{})
+	createApp(t, first, hello)
+	hash, err := first.PutCode(t.Context(), []byte("archive"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish(t, first, store.Version{AppRef: hello, Code: store.Code{Hash: hash}}, "hello-acme")
+	if err := first.PutPayload(t.Context(), "result.x", []byte("large")); err != nil {
+		t.Fatal(err)
+	}
+	execution := createExecution(t, first)
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	server.Restart(t)
+	second := open(t, server, store.Options{})
+	if app, err := second.App(t.Context(), hello); err != nil || app.ActiveVersion != 1 {
+		t.Errorf("app is %+v, %v", app, err)
+	}
+	if v, err := second.Version(t.Context(), hello, 1); err != nil || v.Code.Hash != hash {
+		t.Errorf("version is %+v, %v", v, err)
+	}
+	if ref, port, ok := second.Host("hello-acme"); ref != hello || port != 80 || !ok {
+		t.Errorf("host belongs to %s, %d, %t", ref, port, ok)
+	}
+	if code := readCode(t, second, hash); string(code) != "archive" {
+		t.Errorf("code is %q", code)
+	}
+	if body, err := second.Payload(t.Context(), "result.x"); err != nil || string(body) != "large" {
+		t.Errorf("payload is %q, %v", body, err)
+	}
+	if got, err := second.Execution(t.Context(), execution.Org, execution.ID); err != nil || got.Revision != execution.Revision {
+		t.Errorf("execution is %+v, %v", got, err)
+	}
+}
+
+// A store whose server went away and came back hears what happened meanwhile, and goes on hearing.
+func TestFollowsAgainAfterRestart(t *testing.T) {
+	t.Parallel()
+	server := streamtest.Start(t)
+	writer, reader := open(t, server, store.Options{}), open(t, server, store.Options{})
+	createApp(t, writer, hello)
+	eventually(t, reader, "the first app is heard of", func() bool { return listed(t, reader, "acme") == 1 })
+	server.Restart(t)
+	second := store.AppRef{Org: "acme", Name: "second"}
+	eventuallyCreate(t, writer, second)
+	eventually(t, reader, "the second app is heard of", func() bool { return listed(t, reader, "acme") == 2 })
+	if err := writer.DeleteApp(t.Context(), hello); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, reader, "the deletion is heard of", func() bool { return listed(t, reader, "acme") == 1 })
+}
+
+// eventuallyCreate creates an app on a connection that may not be back yet.
+func eventuallyCreate(t *testing.T, s *store.Store, ref store.AppRef) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		_, err := s.CreateApp(ctx, store.App{AppRef: ref})
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+			t.Fatalf("create app: %v", err)
+		}
+	}
+}
+
+func TestUnavailable(t *testing.T) {
+	t.Parallel()
+	server := streamtest.Start(t)
+	s := open(t, server, store.Options{})
+	createApp(t, s, hello)
+	execution := createExecution(t, s)
+	server.Stop(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	_, err := s.Execution(ctx, execution.Org, execution.ID)
+	wantError(t, err, store.ErrUnavailable)
+	execution.Status, execution.Attempt = store.Running, 1
+	_, err = s.UpdateExecution(ctx, execution)
+	wantError(t, err, store.ErrUnavailable)
+	if _, err := s.App(ctx, hello); err != nil {
+		t.Errorf("app that is known in memory: %v", err)
+	}
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	_, err = s.Execution(stopped, execution.Org, execution.ID)
+	wantError(t, err, context.Canceled)
+}
+
+// openCapped answers a Store whose buckets hold hardly anything.
+func openCapped(t *testing.T) *store.Store {
+	t.Helper()
+	return open(t, streamtest.Start(t), store.Options{MaxBytes: 1 << 20})
+}
