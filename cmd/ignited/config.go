@@ -1,0 +1,172 @@
+package main
+
+import (
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// Roles of a process.
+const (
+	roleGateway = "gateway"
+	roleWorker  = "worker"
+)
+
+// What a promise to a caller waits for when NATS runs inside.
+const (
+	syncAlways   = "always"
+	syncInterval = "interval"
+)
+
+// Forms of the log.
+const (
+	logText = "text"
+	logJSON = "json"
+)
+
+// Config is everything that is set from outside. loadConfig fills it, settings says what each field is called.
+type Config struct {
+	DataDir string
+	Roles   []string
+	Log     LogConfig
+	Gateway GatewayConfig
+	OIDC    OIDCConfig
+	NATS    NATSConfig
+	Engine  EngineConfig
+}
+
+// LogConfig says what is logged and how.
+type LogConfig struct {
+	Level  slog.Level
+	Format string
+}
+
+// GatewayConfig says where callers come in and what they may send.
+type GatewayConfig struct {
+	APIListenAddr    string
+	HTTPListenAddr   string
+	BaseDomain       string
+	MaxPayloadBytes  int64
+	MaxCodeBytes     int64
+	MaxUnpackedBytes int64
+}
+
+// OIDCConfig names the identity provider; both fields are empty without one.
+type OIDCConfig struct {
+	Issuer   string
+	Audience string
+}
+
+// NATSConfig says where the streams are. Without a URL they are inside this process, and Sync, MaxStoreBytes and
+// ListenAddr are about the server there.
+type NATSConfig struct {
+	URL           string
+	Creds         string
+	Replicas      int
+	Sync          string
+	MaxStoreBytes int64
+	ListenAddr    string
+}
+
+// EngineConfig bounds how long things take and stay.
+type EngineConfig struct {
+	ColdStartBudget    time.Duration
+	ExecutionRetention time.Duration
+	DrainTime          time.Duration
+}
+
+// HasRole reports whether the process plays role.
+func (c Config) HasRole(role string) bool { return slices.Contains(c.Roles, role) }
+
+// defaultConfig answers what holds when nothing is set. A path in it may begin with "~/", which loadConfig resolves.
+func defaultConfig() Config {
+	return Config{
+		DataDir: "~/.local/share/ignite",
+		Roles:   []string{roleGateway, roleWorker},
+		Log:     LogConfig{Level: slog.LevelInfo, Format: logText},
+		Gateway: GatewayConfig{
+			APIListenAddr:    "127.0.0.1:50051",
+			HTTPListenAddr:   "127.0.0.1:8080",
+			BaseDomain:       "ignite.localhost",
+			MaxPayloadBytes:  64 << 20,
+			MaxCodeBytes:     64 << 20,
+			MaxUnpackedBytes: 512 << 20,
+		},
+		NATS: NATSConfig{Replicas: 1, Sync: syncAlways},
+		Engine: EngineConfig{
+			ColdStartBudget:    600 * time.Second,
+			ExecutionRetention: 72 * time.Hour,
+			DrainTime:          30 * time.Second,
+		},
+	}
+}
+
+// setting is one thing that can be set. Its name has three spellings: max_code_bytes in the file,
+// --max-code-bytes as a flag, IGNITE_MAX_CODE_BYTES in the environment.
+type setting struct {
+	name  string
+	value pflag.Value
+	usage string
+}
+
+func (s setting) flag() string { return flagName(s.name) }
+func (s setting) env() string  { return envName(s.name) }
+
+func flagName(name string) string { return strings.ReplaceAll(name, "_", "-") }
+
+const envPrefix = "IGNITE_"
+
+func envName(name string) string { return envPrefix + strings.ToUpper(name) }
+
+// settings is the one table behind flags, environment, file and documentation. The values read and write c.
+func (c *Config) settings() []setting {
+	return []setting{
+		{"data_dir", (*textValue)(&c.DataDir), "folder of everything that is kept: streams, code of apps, the key of tokens"},
+		{"roles", (*listValue)(&c.Roles), "what this process does: gateway takes calls, worker takes work from the queue"},
+		{"log_level", (*levelValue)(&c.Log.Level), "least level that is logged: debug, info, warn or error"},
+		{"log_format", (*textValue)(&c.Log.Format), "form of the log: text or json"},
+
+		{"api_listen_addr", (*textValue)(&c.Gateway.APIListenAddr), "address of the gRPC API"},
+		{"http_listen_addr", (*textValue)(&c.Gateway.HTTPListenAddr), "address of the HTTP API, of direct calls and of health checks"},
+		{"base_domain", (*textValue)(&c.Gateway.BaseDomain), "domain under which published apps have their host names"},
+		{"max_payload_bytes", (*bytesValue)(&c.Gateway.MaxPayloadBytes), "largest body of a call, and largest result that is kept"},
+		{"max_code_bytes", (*bytesValue)(&c.Gateway.MaxCodeBytes), "largest code archive that may be uploaded"},
+		{"max_unpacked_bytes", (*bytesValue)(&c.Gateway.MaxUnpackedBytes), "most that a code archive may unpack to"},
+
+		{"oidc_issuer", (*textValue)(&c.OIDC.Issuer), "URL of the OpenID Connect provider whose tokens are accepted"},
+		{"oidc_audience", (*textValue)(&c.OIDC.Audience), "audience that tokens of the provider must be meant for"},
+
+		{"nats_url", (*textValue)(&c.NATS.URL), "NATS servers to use, separated by commas; empty runs one inside this process"},
+		{"nats_creds", (*textValue)(&c.NATS.Creds), "credentials file for the servers at the URL"},
+		{"replicas", (*countValue)(&c.NATS.Replicas), "copies that JetStream keeps of everything; more than 1 needs a cluster at the URL"},
+		{"sync", (*textValue)(&c.NATS.Sync), "when the server inside syncs to disk: always (before a caller is answered) or interval (a loss of power may lose the last writes)"},
+		{"max_store_bytes", (*bytesValue)(&c.NATS.MaxStoreBytes), "most that the server inside stores; 0 leaves it to the cap of each stream"},
+		{"nats_listen_addr", (*textValue)(&c.NATS.ListenAddr), "address at which the server inside can be inspected with NATS tools; it has no authentication"},
+
+		{"cold_start_budget_secs", (*secondsValue)(&c.Engine.ColdStartBudget), "longest that a call waits for a pod to start"},
+		{"execution_retention", (*durationValue)(&c.Engine.ExecutionRetention), "how long a finished execution can be read"},
+		{"drain_secs", (*secondsValue)(&c.Engine.DrainTime), "how long running calls may take after the process is told to stop"},
+	}
+}
+
+// configTable renders the settings as the Markdown table of the README.
+func configTable() string {
+	var table strings.Builder
+	table.WriteString("| Environment | Flag | Default | Meaning |\n|---|---|---|---|\n")
+	row := func(name, value, usage string) {
+		if value != "" {
+			value = "`" + value + "`"
+		}
+		cells := []string{"`" + envName(name) + "`", "`--" + flagName(name) + "`", value, usage}
+		table.WriteString("| " + strings.Join(cells, " | ") + " |\n")
+	}
+	row(configSetting, "", configUsage)
+	config := defaultConfig()
+	for _, s := range config.settings() {
+		row(s.name, s.value.String(), s.usage)
+	}
+	return table.String()
+}
