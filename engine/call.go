@@ -1,0 +1,99 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"dodil.io/ignite/engine/pod"
+)
+
+// exitPatience is how long a broken call waits to learn how its pod ended.
+const exitPatience = time.Second
+
+// call runs the request in a pod. An error says that the execution did not end: it is to be handed back.
+func (a *attempt) call(ctx context.Context) (outcome, error) {
+	request, err := a.request(ctx)
+	if err != nil {
+		return a.ended(ctx, outcome{}, err)
+	}
+	var o outcome
+	err = a.dispatch.do(ctx, a.held.App, func(g grant) error {
+		a.at.move(placed)
+		o = outcome{version: g.on.version, waited: g.waited, cold: g.cold}
+		began := time.Now()
+		err := a.exchange(ctx, g.target(), request, &o)
+		o.ran = time.Since(began)
+		return explain(g, err)
+	})
+	return a.ended(ctx, o, err)
+}
+
+// request reads the job into the call that a pod is to see.
+func (a *attempt) request(ctx context.Context) (pod.Request, error) {
+	head, err := pod.DecodeHead(a.job.Request)
+	if err != nil {
+		return pod.Request{}, err
+	}
+	body := a.job.Body
+	if head.Object != "" {
+		if body, err = a.store.Payload(ctx, head.Object); err != nil {
+			return pod.Request{}, fmt.Errorf("read the request's body: %w", err)
+		}
+	}
+	app, err := a.dispatch.app(ctx, a.held.App)
+	if err != nil {
+		return pod.Request{}, err
+	}
+	if !a.held.CreatedAt.IsZero() && app.CreatedAt.After(a.held.CreatedAt) {
+		return pod.Request{}, fmt.Errorf("%w: another of its name was created since", pod.ErrAppGone)
+	}
+	head.Identity.Attempt = a.held.Attempt
+	return pod.Request{
+		Envelope:      head.Envelope,
+		Identity:      head.Identity,
+		Body:          bytes.NewReader(body),
+		ContentLength: int64(len(body)),
+		Clocks:        pod.Clocks{Total: timeoutOf(app.Config)},
+	}, nil
+}
+
+// exchange sends the request and reads the whole answer into o, as much of it as there is.
+func (a *attempt) exchange(ctx context.Context, t pod.Target, r pod.Request, o *outcome) error {
+	response, err := a.client.Do(ctx, t, r)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	return a.read(ctx, response, o)
+}
+
+// explain finds out why a pod broke: the engine took it away, or how it ended.
+func explain(g grant, err error) error {
+	if !errors.Is(err, pod.ErrBroken) {
+		return err
+	}
+	if !within(exitPatience, g.on.outOfService) {
+		return fmt.Errorf("%w%s", err, lastLines(g.on.pod.Logs()))
+	}
+	if g.on.evicted {
+		return errEvicted
+	}
+	return fmt.Errorf("%w: %w", err, g.on.pod.Err())
+}
+
+// ended makes an outcome of what a call came to. What fails because calls are cut has not failed.
+func (a *attempt) ended(ctx context.Context, o outcome, err error) (outcome, error) {
+	switch {
+	case err == nil:
+		return o.answered(), nil
+	case ctx.Err() != nil:
+		return outcome{}, context.Cause(ctx)
+	case postponed(err):
+		return outcome{}, err
+	}
+	o.status, o.fault = faultOf(err)
+	return o, nil
+}

@@ -1,0 +1,67 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"time"
+
+	"dodil.io/ignite/engine/pod"
+	"dodil.io/ignite/store"
+)
+
+// answerCensus tells gateways about the pods of this process, from when it returns until ctx ends.
+func (e *Engine) answerCensus(ctx context.Context) {
+	pauses := backoff{least: time.Second, most: 30 * time.Second}
+	for ctx.Err() == nil {
+		err := e.config.Stream.Answer(ctx, pod.CensusTopic, func(question []byte) []byte { return e.census(ctx, question) })
+		if err == nil {
+			return
+		}
+		e.config.Logger.WarnContext(ctx, "cannot answer for the pods", slog.Any("error", err))
+		_ = pauses.wait(ctx) // the loop looks at ctx
+	}
+}
+
+// census answers a question, or nothing if it is none.
+func (e *Engine) census(ctx context.Context, question []byte) []byte {
+	var request pod.CensusRequest
+	if err := json.Unmarshal(question, &request); err != nil {
+		e.config.Logger.WarnContext(ctx, "unreadable question for pods", slog.Any("error", err))
+		return nil
+	}
+	answer, err := json.Marshal(e.dispatch.census(ctx, store.AppRef{Org: request.Org, Name: request.App}))
+	if err != nil {
+		e.config.Logger.ErrorContext(ctx, "census cannot be written", slog.Any("error", err))
+		return nil
+	}
+	return answer
+}
+
+// census counts the pods of an app; one that is not there has none.
+func (d *dispatcher) census(ctx context.Context, ref store.AppRef) pod.Census {
+	app, err := d.apps.App(ctx, ref)
+	if err != nil {
+		return pod.Census{}
+	}
+	d.mu.RLock()
+	p := d.pools[poolKey{ref, app.Incarnation}]
+	d.mu.RUnlock()
+	if p == nil {
+		return pod.Census{}
+	}
+	return p.census()
+}
+
+func (p *pool) census() pod.Census {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := pod.Census{Ready: p.serving(), LastError: p.lastError}
+	if p.coming != nil {
+		c.Starting = 1
+	}
+	for _, i := range p.pods {
+		c.InFlight += i.used
+	}
+	return c
+}

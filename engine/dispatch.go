@@ -1,0 +1,253 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"dodil.io/ignite/engine/pod"
+	"dodil.io/ignite/store"
+)
+
+// catalog is what dispatching wants to know about apps; *store.Store fulfils it. App and Version answer from memory.
+type catalog interface {
+	App(ctx context.Context, ref store.AppRef) (store.App, error)
+	Version(ctx context.Context, ref store.AppRef, number uint32) (store.Version, error)
+	Code(ctx context.Context, hash string) (io.ReadCloser, error)
+	Changed() <-chan struct{}
+}
+
+// dispatcher has one pool of pods for each app that is used: the one waking path of Invoke, direct calls and queued work.
+type dispatcher struct {
+	apps        catalog
+	driver      pod.Driver
+	provisioner Provisioner
+	reserved    func() []store.App
+	budget      time.Duration
+	maxHeld     int
+	log         *slog.Logger
+
+	// fresh tells run that there are pools in unkept.
+	fresh chan struct{}
+	// draining is closed by drain.
+	draining chan struct{}
+
+	mu     sync.RWMutex
+	pools  map[poolKey]*pool
+	unkept []*pool
+	closed bool
+}
+
+// poolKey tells an app from a later one of the same name, which must not be served by the earlier one's pods.
+type poolKey struct {
+	store.AppRef
+	incarnation string
+}
+
+func newDispatcher(c Config, apps catalog) *dispatcher {
+	return &dispatcher{
+		apps:        apps,
+		driver:      c.Driver,
+		provisioner: c.Provisioner,
+		reserved:    c.Reserved,
+		budget:      c.ColdStartBudget,
+		maxHeld:     c.MaxHeld,
+		log:         c.Logger,
+		fresh:       make(chan struct{}, 1),
+		draining:    make(chan struct{}),
+		pools:       make(map[poolKey]*pool),
+	}
+}
+
+// do runs fn with a slot of a ready pod and takes the slot back when fn returns. A pod that turns out to be unreachable
+// is taken out of service, and fn is run with another one inside the same budget.
+func (d *dispatcher) do(ctx context.Context, ref store.AppRef, fn func(grant) error) error {
+	began := time.Now()
+	pauses := backoff{least: 10 * time.Millisecond, most: 5 * time.Second}
+	for {
+		unreachable, err := d.try(ctx, ref, began, fn)
+		if !unreachable {
+			return err
+		}
+		if time.Since(began) >= d.budget {
+			return &pod.TimeoutError{Clock: "cold start", Limit: d.budget}
+		}
+		if err := pauses.wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// try runs fn once, unless no pod can be had. unreachable says that fn ran and could not reach its pod.
+func (d *dispatcher) try(ctx context.Context, ref store.AppRef, began time.Time, fn func(grant) error) (unreachable bool, err error) {
+	g, err := d.acquire(ctx, ref, began)
+	if err != nil {
+		return false, err
+	}
+	defer g.release()
+	err = fn(g)
+	if errors.Is(err, pod.ErrUnreachable) {
+		g.pool.condemn(g.on)
+		return true, err
+	}
+	return false, err
+}
+
+// acquire waits for a slot of the app's pods.
+func (d *dispatcher) acquire(ctx context.Context, ref store.AppRef, began time.Time) (grant, error) {
+	for {
+		app, err := d.app(ctx, ref)
+		if err != nil {
+			return grant{}, err
+		}
+		p, err := d.pool(app)
+		if err != nil {
+			return grant{}, err
+		}
+		g, err := p.acquire(ctx, app.ActiveVersion, began)
+		if !errors.Is(err, errRetired) {
+			return g, err
+		}
+	}
+}
+
+// app answers an app that has a version to serve.
+func (d *dispatcher) app(ctx context.Context, ref store.AppRef) (store.App, error) {
+	app, err := d.apps.App(ctx, ref)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return store.App{}, fmt.Errorf("%w: %w", pod.ErrAppGone, err)
+	case err != nil:
+		return store.App{}, fmt.Errorf("look up app %s: %w", ref, err)
+	case app.ActiveVersion == 0:
+		return store.App{}, pod.ErrNotPublished
+	}
+	return app, nil
+}
+
+// pool answers the app's pool, making it if it is missing.
+func (d *dispatcher) pool(app store.App) (*pool, error) {
+	key := poolKey{app.AppRef, app.Incarnation}
+	d.mu.RLock()
+	p, closed := d.pools[key], d.closed
+	d.mu.RUnlock()
+	if closed {
+		return nil, errStopping
+	}
+	if p != nil {
+		return p, nil
+	}
+	return d.addPool(key)
+}
+
+func (d *dispatcher) addPool(key poolKey) (*pool, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, errStopping
+	}
+	if p := d.pools[key]; p != nil {
+		return p, nil
+	}
+	p := newPool(d, key)
+	d.pools[key] = p
+	d.unkept = append(d.unkept, p)
+	signal(d.fresh)
+	return p, nil
+}
+
+// vacancies answers how many calls of the app could start now; when it is none, the channel is closed when that may have changed.
+func (d *dispatcher) vacancies(ctx context.Context, ref store.AppRef) (int, <-chan struct{}, error) {
+	app, err := d.app(ctx, ref)
+	if err != nil {
+		return 0, nil, err
+	}
+	p, err := d.pool(app)
+	if err != nil {
+		return 0, nil, err
+	}
+	v, err := d.apps.Version(ctx, ref, app.ActiveVersion)
+	if err != nil {
+		return 0, nil, fmt.Errorf("read version %d of %s: %w", app.ActiveVersion, ref, err)
+	}
+	n, changed := p.vacancies(slotsOf(v.Config))
+	return n, changed, nil
+}
+
+// run keeps every pool until drain, and returns when all of them have no pod left. ctx's end stops pods at once.
+func (d *dispatcher) run(ctx context.Context) {
+	var keepers sync.WaitGroup
+	defer keepers.Wait()
+	for {
+		changed := d.apps.Changed()
+		d.wakeReserved()
+		for _, p := range d.takeUnkept() {
+			keepers.Go(func() {
+				p.keep(ctx)
+				d.forget(p)
+			})
+		}
+		select {
+		case <-d.fresh:
+		case <-changed:
+		case <-d.draining:
+			return
+		}
+	}
+}
+
+// wakeReserved makes the pools of apps that want a pod without being called; their keepers do the rest.
+func (d *dispatcher) wakeReserved() {
+	if d.reserved == nil {
+		return
+	}
+	for _, app := range d.reserved() {
+		if _, err := d.pool(app); err != nil {
+			return // draining
+		}
+	}
+}
+
+func (d *dispatcher) takeUnkept() []*pool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	unkept := d.unkept
+	d.unkept = nil
+	return unkept
+}
+
+func (d *dispatcher) forget(p *pool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.pools[p.key] == p {
+		delete(d.pools, p.key)
+	}
+}
+
+// drain refuses new calls and those that wait for a pod. Calls in pods go on.
+func (d *dispatcher) drain() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return
+	}
+	d.closed = true
+	close(d.draining)
+	for _, p := range d.pools {
+		p.close(errStopping, forever)
+	}
+}
+
+// signal makes a receiver of c look again; one pending signal is enough.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func (d *dispatcher) isDraining() bool { return isClosed(d.draining) }

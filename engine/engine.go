@@ -1,0 +1,121 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"dodil.io/ignite/engine/pod"
+	"dodil.io/ignite/store"
+	"dodil.io/ignite/stream"
+)
+
+// Provisioner puts a version's code in place on this machine.
+type Provisioner interface {
+	// Provision unpacks the artifact, once per hash, and says how to run it. open is called only if it is not in place yet.
+	Provision(ctx context.Context, v store.Version, open func() (io.ReadCloser, error)) (Launch, error)
+}
+
+// Launch is how a version is run.
+type Launch struct {
+	Dir              string
+	Command          []string
+	Env              map[string]string
+	SocketActivation bool
+	HealthPath       string
+}
+
+// Config says what an Engine works with. The zero value of every field that is not a dependency works.
+type Config struct {
+	Store       *store.Store
+	Stream      *stream.Stream
+	Driver      pod.Driver
+	Provisioner Provisioner
+	// Worker names this process in records and logs; it must be unique in the installation.
+	Worker string
+	// TakeWork lets this process take asynchronous work from the queue.
+	TakeWork bool
+	// Reserved answers the published apps with reserved capacity; nil keeps no pod warm before the first call.
+	Reserved func() []store.App
+	// ColdStartBudget is how long a call waits for a pod; 0 means 600 s.
+	ColdStartBudget time.Duration
+	// MaxHeld bounds the calls that wait for a pod, per app; 0 means 10,000.
+	MaxHeld int
+	// MaxResultBytes bounds a stored result; 0 means 64 MiB.
+	MaxResultBytes int64
+	// DrainTime is how long running calls may take after Run's context ended; 0 means 30 s.
+	DrainTime time.Duration
+	Logger    *slog.Logger
+}
+
+// Validate reports every fault at once, by field.
+func (c Config) Validate() error {
+	var faults []error
+	missing := func(field string, is bool) {
+		if is {
+			faults = append(faults, fmt.Errorf("%s is missing", field))
+		}
+	}
+	missing("Store", c.Store == nil)
+	missing("Stream", c.Stream == nil)
+	missing("Driver", c.Driver == nil)
+	missing("Provisioner", c.Provisioner == nil)
+	missing("Worker", c.Worker == "")
+	negative := func(field string, is bool) {
+		if is {
+			faults = append(faults, fmt.Errorf("%s is negative", field))
+		}
+	}
+	negative("ColdStartBudget", c.ColdStartBudget < 0)
+	negative("MaxHeld", c.MaxHeld < 0)
+	negative("MaxResultBytes", c.MaxResultBytes < 0)
+	negative("DrainTime", c.DrainTime < 0)
+	return errors.Join(faults...)
+}
+
+func (c Config) withDefaults() Config {
+	c.ColdStartBudget = cmp.Or(c.ColdStartBudget, 600*time.Second)
+	c.MaxHeld = cmp.Or(c.MaxHeld, 10_000)
+	c.MaxResultBytes = cmp.Or(c.MaxResultBytes, 64<<20)
+	c.DrainTime = cmp.Or(c.DrainTime, 30*time.Second)
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	return c
+}
+
+// Engine takes work, finds a pod with a free slot, records the outcome, and keeps the right number of pods.
+type Engine struct {
+	config   Config
+	dispatch *dispatcher
+	worker   *worker
+	// untaken is closed once no more work is taken.
+	untaken  chan struct{}
+	stopOnce sync.Once
+}
+
+// New checks cfg; it does no I/O.
+func New(cfg Config) (*Engine, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("engine configuration: %w", err)
+	}
+	cfg = cfg.withDefaults()
+	dispatch := newDispatcher(cfg, cfg.Store)
+	return &Engine{config: cfg, dispatch: dispatch, worker: newWorker(cfg, dispatch), untaken: make(chan struct{})}, nil
+}
+
+// Do fulfils gateway.Dispatcher. A call that comes before Run waits for it; once Run drains, new calls fail with pod.ErrBusy.
+func (e *Engine) Do(ctx context.Context, app store.AppRef, fn func(pod.Target) error) error {
+	return e.dispatch.do(ctx, app, func(g grant) error { return fn(g.target()) })
+}
+
+// Sweep looks for work that waits, now and not at the next half minute. It returns at once. Call it when the connection to
+// NATS is back: what was enqueued meanwhile by others was not announced to this process.
+func (e *Engine) Sweep() { e.worker.sweepSoon() }
+
+// StopTaking takes no more work from the queue. It returns at once; what was taken goes on, and Do works. It may be called at any
+// time and again.
+func (e *Engine) StopTaking() { e.stopOnce.Do(func() { close(e.untaken) }) }

@@ -1,0 +1,240 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"dodil.io/ignite/engine/pod"
+	"dodil.io/ignite/store"
+)
+
+func scaling(s store.Scaling) store.Config { return store.Config{Scaling: s} }
+
+func TestIdlePodIsStoppedAfterTheScaledownPeriod(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, b *bench) {
+		b.shelf.publish(scaling(store.Scaling{ScaledownPeriodSecs: 60}))
+		for range 5 {
+			b.target(t)
+			time.Sleep(59 * time.Second)
+			if got := len(b.driver.Running()); got != 1 {
+				t.Fatalf("%d pods run within the period, want 1", got)
+			}
+		}
+		time.Sleep(2 * time.Second)
+		if got := len(b.driver.Running()); got != 0 {
+			t.Errorf("%d pods run after the period, want none", got)
+		}
+		if got := b.driver.Started(); got != 1 {
+			t.Errorf("%d starts, want 1", got)
+		}
+		if target := b.target(t); !target.Cold {
+			t.Error("a call found a pod that was scaled down")
+		}
+	})
+}
+
+func TestRunningCallKeepsItsPod(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, b *bench) {
+		b.shelf.publish(scaling(store.Scaling{ScaledownPeriodSecs: 60}))
+		release := make(chan struct{})
+		call := b.hold(t.Context(), release)
+		time.Sleep(time.Hour)
+		if got := len(b.driver.Running()); got != 1 {
+			t.Errorf("%d pods run under a call of an hour, want 1", got)
+		}
+		close(release)
+		<-call
+		time.Sleep(59 * time.Second)
+		if got := len(b.driver.Running()); got != 1 {
+			t.Errorf("%d pods run within the period after the call, want 1", got)
+		}
+		time.Sleep(2 * time.Minute)
+		if got := len(b.driver.Running()); got != 0 {
+			t.Errorf("%d pods run after the period, want none", got)
+		}
+	})
+}
+
+func TestReservedPodIsThereWithoutACall(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, b *bench) {
+		b.shelf.publish(scaling(store.Scaling{ReservedCapacity: 1}))
+		synctest.Wait()
+		if got := len(b.driver.Running()); got != 1 {
+			t.Fatalf("%d pods run, want the reserved one", got)
+		}
+		time.Sleep(24 * time.Hour)
+		if target := b.target(t); target.Cold {
+			t.Error("a call of an app with a reserved pod was cold")
+		}
+		b.shelf.change(func(app *store.App) { app.Scaling.ReservedCapacity = 0 })
+		time.Sleep(time.Hour)
+		if got := len(b.driver.Running()); got != 0 {
+			t.Errorf("%d pods run after the reservation ended, want none", got)
+		}
+	})
+}
+
+func TestReservedPodThatAlwaysEndsIsNotStartedInACircle(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, b *bench) {
+		b.shelf.publish(scaling(store.Scaling{ReservedCapacity: 1}))
+		began := time.Now()
+		for time.Since(began) < 5*time.Minute {
+			synctest.Wait()
+			for _, running := range b.driver.Running() {
+				running.Crash("exit status 1")
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		// 1, 2, 4, 8 and 16 s apart, and then half a minute.
+		if got := b.driver.Started(); got < 10 || got > 16 {
+			t.Errorf("%d starts in five minutes, want some 14", got)
+		}
+		if err := b.call(t.Context()); err != nil {
+			t.Errorf("a call that asks for a pod: %v", err)
+		}
+	})
+}
+
+func TestPublishedVersionComesUpBeforeTheOldOneDrains(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, b *bench) {
+		b.shelf.publish(store.Config{})
+		release := make(chan struct{})
+		old := b.hold(t.Context(), release)
+		synctest.Wait()
+
+		b.starting = func(ctx context.Context, _ pod.Spec) error { return sleep(ctx, 10*time.Second) }
+		b.shelf.publish(store.Config{})
+		time.Sleep(9 * time.Second)
+		if target := b.target(t); target.Version != 1 || target.Cold {
+			t.Errorf("while the new version starts, a call went to %+v", target)
+		}
+		time.Sleep(2 * time.Second)
+		if target := b.target(t); target.Version != 2 || target.Cold {
+			t.Errorf("when the new version was up, a call went to %+v", target)
+		}
+		if got := len(b.driver.Running()); got != 2 {
+			t.Errorf("%d pods run while the old one drains, want 2", got)
+		}
+		close(release)
+		if err := <-old; err != nil {
+			t.Errorf("call in the old version: %v", err)
+		}
+		synctest.Wait()
+		if got := len(b.driver.Running()); got != 1 {
+			t.Errorf("%d pods run after the drain, want 1", got)
+		}
+	})
+}
+
+func TestDrainEndsWithTheAppsTimeout(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, b *bench) {
+		config := store.Config{Limits: store.Limits{TimeoutSecs: 30}}
+		b.shelf.publish(config)
+		var cut time.Duration
+		call := make(chan error, 1)
+		go func() {
+			call <- b.do(t.Context(), testApp, func(g grant) error {
+				began := time.Now()
+				<-g.target().OutOfService
+				cut = time.Since(began)
+				return nil
+			})
+		}()
+		synctest.Wait()
+		b.shelf.publish(config)
+		<-call
+		if cut != 30*time.Second {
+			t.Errorf("the old pod was out of service after %v, want 30 s", cut)
+		}
+	})
+}
+
+func TestVersionThatDoesNotComeUpLeavesTheOldOneServing(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, b *bench) {
+		b.shelf.publish(store.Config{})
+		b.target(t)
+		b.starting = func(context.Context, pod.Spec) error { return errors.New("exit status 1") }
+		b.shelf.publish(store.Config{})
+		for range 60 {
+			time.Sleep(time.Second)
+			if target := b.target(t); target.Version != 1 || target.Cold {
+				t.Fatalf("call went to %+v, want the old version", target)
+			}
+		}
+		if c := b.census(t.Context(), testApp); c.LastError == "" || c.Ready != 1 {
+			t.Errorf("census: %+v", c)
+		}
+		if got := b.driver.Started(); got < 4 || got > 8 {
+			t.Errorf("%d starts in a minute", got)
+		}
+		b.shelf.activate(1)
+		time.Sleep(time.Minute)
+		if got := b.driver.Started(); got > 8 {
+			t.Error("a version that was rolled back is still started")
+		}
+	})
+}
+
+func TestRollbackGivesUpAStart(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, b *bench) {
+		b.shelf.publish(store.Config{})
+		b.target(t)
+		b.starting = func(ctx context.Context, _ pod.Spec) error { return sleep(ctx, time.Minute) }
+		b.shelf.publish(store.Config{})
+		synctest.Wait()
+		b.shelf.activate(1)
+		synctest.Wait()
+		if c := b.census(t.Context(), testApp); c != (pod.Census{Ready: 1}) {
+			t.Errorf("census after the rollback: %+v", c)
+		}
+		if target := b.target(t); target.Version != 1 || target.Cold {
+			t.Errorf("call went to %+v, want the old version", target)
+		}
+	})
+}
+
+func TestPoolOfAQuietAppIsForgotten(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, b *bench) {
+		b.reserved = nil
+		b.shelf.publish(scaling(store.Scaling{ScaledownPeriodSecs: 1}))
+		b.target(t)
+		time.Sleep(10 * time.Minute)
+		b.mu.RLock()
+		pools := len(b.pools)
+		b.mu.RUnlock()
+		if pools != 0 {
+			t.Errorf("%d pools are kept, want none", pools)
+		}
+		b.target(t)
+	})
+}
+
+func TestVacanciesAreWhatCouldStartNow(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, b *bench) {
+		b.shelf.publish(store.Config{MaxConcurrency: 2})
+		check := func(when string, want int) <-chan struct{} {
+			t.Helper()
+			n, changed, err := b.vacancies(t.Context(), testApp)
+			if err != nil || n != want {
+				t.Errorf("%s: %d vacancies, error %v, want %d", when, n, err, want)
+			}
+			return changed
+		}
+		check("while nothing runs", 2)
+		release := make(chan struct{})
+		first := b.hold(t.Context(), release)
+		synctest.Wait()
+		check("with one call", 1)
+		second := b.hold(t.Context(), release)
+		synctest.Wait()
+		changed := check("with two", 0)
+		close(release)
+		<-first
+		<-second
+		<-changed
+		check("when they are over", 2)
+	})
+}

@@ -1,0 +1,61 @@
+package engine
+
+import "container/list"
+
+// defaultSlots is the number of calls that a pod takes at once when its app does not say.
+const defaultSlots = 80
+
+// waiter is a call that waits for a slot. Whoever gives it one, or an error, sets the fields and closes ready.
+type waiter struct {
+	ready chan struct{}
+	on    *instance
+	err   error
+	// cold says that no pod served when the call came.
+	cold bool
+}
+
+// line is the calls that wait, in the order in which they came. It is not for concurrent use.
+type line struct {
+	calls list.List
+	place map[*waiter]*list.Element
+}
+
+// join puts a new call at the end.
+func (l *line) join(cold bool) *waiter {
+	w := &waiter{ready: make(chan struct{}), cold: cold}
+	if l.place == nil {
+		l.place = make(map[*waiter]*list.Element)
+	}
+	l.place[w] = l.calls.PushBack(w)
+	return w
+}
+
+// leave takes a call out that does not want to wait any longer; false if it does not wait any longer anyway.
+func (l *line) leave(w *waiter) bool {
+	element, waits := l.place[w]
+	if waits {
+		l.calls.Remove(element)
+		delete(l.place, w)
+	}
+	return waits
+}
+
+// serve gives the first call a slot of i.
+func (l *line) serve(i *instance) {
+	w := l.calls.Front().Value.(*waiter)
+	l.leave(w)
+	w.on = i
+	close(w.ready)
+}
+
+// refuse gives every call err.
+func (l *line) refuse(err error) {
+	for w := range l.place {
+		w.err = err
+		close(w.ready)
+	}
+	l.calls.Init()
+	clear(l.place)
+}
+
+func (l *line) length() int { return l.calls.Len() }
