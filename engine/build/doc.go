@@ -1,0 +1,21 @@
+// Package build turns a code source into something that a driver can start: it checks archives when they are saved, builds them when they
+// are compiled, and puts them in place on the machine where they run.
+//
+//	archive ──Check──► saved ──Build──► artifact ──Provision──► <Dir>/<hash>, and how to run it
+//	          in memory        in a folder of its own   once per hash
+//
+// An archive comes from outside. It is read with limits that count what really comes out of it, never what its headers say, and it is
+// written through an os.Root, so that even an entry that the rules for names let through by mistake stays inside.
+//
+// One sub-package knows one runtime: python and procfile. They see an archive as its paths, and code as a folder.
+//
+// # What is on disk
+//
+// Dir holds one folder per artifact, named by the hash of the artifact's bytes, with read-only files: pods share it. A folder with that
+// name is always whole, since it is filled under another name and then renamed. What a crash leaves has a name that begins with a
+// dot and goes at the next start. The folders themselves stay writable for their owner: whoever may remove Dir can do so by ordinary means.
+// Nothing is synced; after a power cut a damaged Dir may be removed as a whole, everything in it can be made again.
+//
+// All methods of a Builder may be called concurrently. Calls of Provision for one hash wait for the one that unpacks; if that
+// one fails or is cancelled, the next tries.
+package build
