@@ -1,0 +1,97 @@
+package main
+
+import (
+	"net"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	ignitev1 "dodil.io/ignite/proto/dodil/ignite/v1"
+)
+
+func TestLoopback(t *testing.T) {
+	t.Parallel()
+	for endpoint, want := range map[string]bool{
+		"127.0.0.1:50051": true, "localhost:1": true, "[::1]:50051": true, "127.9.9.9:1": true,
+		"rpc.example.com:443": false, "192.168.0.1:50051": false, "localhost.example.com:1": false,
+	} {
+		if near, err := loopback(endpoint); near != want || err != nil {
+			t.Errorf("%s: %t, %v", endpoint, near, err)
+		}
+	}
+	for _, endpoint := range []string{"", "host", ":50051", "host:port", "host:70000", "http://host:1/"} {
+		if _, err := loopback(endpoint); exitCode(err) != exitUsage {
+			t.Errorf("%s: %v", endpoint, err)
+		}
+	}
+}
+
+func TestReadsAreRetriedAndWritesAreNot(t *testing.T) {
+	t.Parallel()
+	server := startServer(t)
+	away := status.Error(codes.Unavailable, "away for a moment")
+	server.on("GetExecution", away, away, &ignitev1.GetExecutionResponse{Execution: &ignitev1.Execution{Id: "exec_1"}})
+	server.on("InvokeAsync", away)
+	sh := newShell(t, server)
+	wantContains(t, sh.succeeds("execution", "get", "exec_1").stdout, "exec_1")
+	if r := sh.run("invoke", "acme:hello", "--async"); r.code != 9 {
+		t.Errorf("exit code %d, want 9", r.code)
+	}
+	if n := len(server.asked()); n != 4 {
+		t.Errorf("%d requests, want three reads and one write", n)
+	}
+}
+
+func TestServerThatCannotBeReached(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r := newShell(t, nil).run("app", "delete", "acme:hello", "--api-endpoint", address)
+	if r.code != 9 {
+		t.Errorf("exit code %d, want 9", r.code)
+	}
+	wantContains(t, r.stderr, "Is ignited running at "+address+"?")
+}
+
+func TestServerThatDoesNotSpeakTLS(t *testing.T) {
+	t.Parallel()
+	server := startServer(t)
+	_, port, err := net.SplitHostPort(server.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	endpoint := "0.0.0.0:" + port // leads to this machine and yet is no loopback address, so the client wants TLS
+	sh := newShell(t, server)
+	if r := sh.run("app", "delete", "acme:hello", "--api-endpoint", endpoint); r.code != 9 {
+		t.Errorf("exit code %d, want 9: %s", r.code, r.stderr)
+	} else {
+		wantContains(t, r.stderr, "does not speak TLS")
+	}
+	server.on("DeleteApp", &ignitev1.DeleteAppResponse{})
+	sh.succeeds("app", "delete", "acme:hello", "--api-endpoint", endpoint, "--debug")
+	sh.env["IGNITE_DEBUG"] = "1"
+	sh.succeeds("app", "delete", "acme:hello", "--api-endpoint", endpoint)
+}
+
+func TestTimeout(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // takes the connection and never says a word
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	began := time.Now()
+	r := newShell(t, nil).run("app", "delete", "acme:hello", "--timeout", "50ms", "--api-endpoint", listener.Addr().String())
+	if r.code != 8 || time.Since(began) > 10*time.Second {
+		t.Errorf("exit code %d after %s", r.code, time.Since(began))
+	}
+	wantContains(t, r.stderr, "Give it longer with --timeout.")
+}

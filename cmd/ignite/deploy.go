@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	ignitev1 "dodil.io/ignite/proto/dodil/ignite/v1"
+)
+
+func newAppDeployCommand(c *client) *cobra.Command {
+	var settings settingFlags
+	var name, runtime string
+	command := &cobra.Command{
+		Use:   "deploy DIR|ARCHIVE",
+		Short: "Bring code into service: create or update, save, compile, publish",
+		Long: `Bring code into service in one step: create the app or update its settings, save the code as its draft, compile it and publish it.
+The app's public URL is printed at the end.
+
+What the app is follows from its code, unless --runtime says it: handler.py makes it a Python function, Procfile an HTTP server.
+A folder is packed without .git, node_modules, __pycache__, target, .venv and symbolic links.
+
+A deploy replaces the app's whole environment by what --env says, also by nothing; 'ignite app update --env' changes single variables.
+Other settings of an app that exists change only if they are given.`,
+		Example: `  ignite app deploy examples/hello
+  ignite app deploy . --name acme:hello --env GREETING=Hi --tier small
+  ignite app deploy build/app.tar.gz --name hello --runtime procfile`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			app, err := c.deployedApp(name, args[0])
+			if err != nil {
+				return err
+			}
+			code, err := c.readCode(args[0], runtime)
+			if err != nil {
+				return err
+			}
+			return c.withConnection(func(conn *connection) error {
+				return c.deploy(conn, app, code, command, &settings)
+			})
+		},
+	}
+	settings.register(command)
+	command.Flags().StringVar(&name, "name", "", "name of the app (default: the name of the folder or archive)")
+	command.Flags().StringVar(&runtime, "runtime", "", runtimeHelp)
+	completeFrom(command, "runtime", runtimes)
+	return command
+}
+
+// deployedApp is the app that --name says, or else the one that is called like its code.
+func (c *client) deployedApp(name, code string) (appRef, error) {
+	if name != "" {
+		return c.app(name)
+	}
+	path, err := filepath.Abs(code)
+	if err != nil {
+		return appRef{}, fmt.Errorf("find the name of %s: %w", code, err)
+	}
+	base := strings.ToLower(filepath.Base(path))
+	for _, extension := range []string{".tar.gz", ".tgz", ".zip", ".py"} {
+		base = strings.TrimSuffix(base, extension)
+	}
+	if !validName.MatchString(base) {
+		return appRef{}, usagef("%q cannot be the name of an app: give one with --name", base)
+	}
+	return c.app(base)
+}
+
+func (c *client) deploy(
+	conn *connection, app appRef, code *ignitev1.CodeSource, command *cobra.Command, settings *settingFlags,
+) error {
+	ctx := command.Context()
+	if err := c.prepareApp(conn, app, command, settings); err != nil {
+		return err
+	}
+	draft := &ignitev1.SaveDraftRequest{OrganizationName: app.org, AppName: app.name, Code: code}
+	if _, err := c.saveDraft(ctx, conn, draft); err != nil {
+		return err
+	}
+	if _, err := c.compileDraft(ctx, conn, app); err != nil {
+		return err
+	}
+	return c.publishDraft(ctx, conn, app)
+}
+
+// prepareApp creates the app, or updates the settings of the one there is.
+func (c *client) prepareApp(conn *connection, app appRef, command *cobra.Command, settings *settingFlags) error {
+	answer, err := ask(command.Context(), conn, ignitev1.ComputeServiceClient.GetApp,
+		&ignitev1.GetAppRequest{OrganizationName: app.org, AppName: app.name})
+	switch {
+	case status.Code(err) == codes.NotFound:
+		return c.createDeployed(conn, app, command, settings)
+	case err != nil:
+		return fmt.Errorf("get %s: %w", app, err)
+	}
+	return c.updateDeployed(command.Context(), conn, app, command, settings, answer.GetApp())
+}
+
+func (c *client) createDeployed(conn *connection, app appRef, command *cobra.Command, settings *settingFlags) error {
+	request, err := settings.create(app, command)
+	if err != nil {
+		return err
+	}
+	creating := c.progress.step("Creating " + app.String())
+	defer creating.stop()
+	if _, err := ask(command.Context(), conn, ignitev1.ComputeServiceClient.CreateApp, request); err != nil {
+		return fmt.Errorf("create %s: %w", app, err)
+	}
+	creating.done()
+	return nil
+}
+
+func (c *client) updateDeployed(
+	ctx context.Context, conn *connection, app appRef,
+	command *cobra.Command, settings *settingFlags, current *ignitev1.AppMeta,
+) error {
+	request, err := settings.update(app, command, current)
+	if err != nil {
+		return err
+	}
+	replaceEnv(request)
+	updating := c.progress.step("Updating " + app.String())
+	defer updating.stop()
+	if _, err := ask(ctx, conn, ignitev1.ComputeServiceClient.UpdateAppConfig, request); err != nil {
+		return fmt.Errorf("update %s: %w", app, err)
+	}
+	updating.done()
+	c.warnRemoved(current.GetEnv(), request.GetReplaceEnv().GetValues())
+	return nil
+}
+
+// warnRemoved names the variables that a deploy took away, since it does so by saying nothing about them.
+func (c *client) warnRemoved(before, after map[string]string) {
+	removed := slices.DeleteFunc(slices.Sorted(maps.Keys(before)), func(name string) bool {
+		_, kept := after[name]
+		return kept
+	})
+	if len(removed) > 0 {
+		fmt.Fprintf(c.stderr, "Warning: no longer in the environment: %s\n", printable(strings.Join(removed, ", ")))
+	}
+}
