@@ -1,0 +1,288 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+
+	"dodil.io/ignite/engine/pod"
+	ignitev1 "dodil.io/ignite/proto/dodil/ignite/v1"
+	"dodil.io/ignite/store"
+)
+
+// censusWait is how long engines have to say what runs. All of it passes, for nobody knows how many engines there are.
+const censusWait = 150 * time.Millisecond
+
+func (s *service) CreateApp(ctx context.Context, r *ignitev1.CreateAppRequest) (*ignitev1.CreateAppResponse, error) {
+	app, archive, err := s.newApp(r)
+	if err != nil {
+		return nil, err
+	}
+	if app.Draft != nil {
+		if app.Draft, err = s.newDraft(ctx, app.Draft.Code, archive); err != nil {
+			return nil, err
+		}
+	}
+	app, err = s.cfg.Store.CreateApp(ctx, app)
+	if errors.Is(err, store.ErrExists) {
+		return nil, newFault(codes.AlreadyExists, "organization %s has an app %s already", app.Org, app.Name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &ignitev1.CreateAppResponse{
+		AppId:           app.String(),
+		DeploymentState: ignitev1.DeploymentState_DEPLOYMENT_STATE_CREATED,
+		AppliedTier:     toPublic(tiers, app.Tier),
+		AppliedLimits:   appliedLimits(app.Config),
+	}, nil
+}
+
+// newApp is the app that r asks for, with a draft that has not been looked at if r brings code.
+func (s *service) newApp(r *ignitev1.CreateAppRequest) (app store.App, archive []byte, err error) {
+	var v violations
+	if !store.ValidName(r.GetName()) {
+		v.add("name", "is not allowed: %s", store.NameRule)
+	}
+	app.AppRef = store.AppRef{Org: r.GetOrganizationName(), Name: r.GetName()}
+	app.Config = store.Config{
+		Description:    r.GetDescription(),
+		Env:            r.GetEnv(),
+		Tier:           toStored(tiers, r.GetResourceTier()),
+		Limits:         storedLimits(r.GetLimits()),
+		Scaling:        storedScaling(r.GetScaling()),
+		Storage:        toStored(storageModes, r.GetStorageMode()),
+		InputSchema:    r.GetInputSchema(),
+		OutputSchema:   r.GetOutputSchema(),
+		MCPEnabled:     r.GetMcpEnabled(),
+		MaxConcurrency: r.GetMaxConcurrency(),
+		Ports:          r.GetPorts(),
+		HealthPath:     r.GetHealthPath(),
+	}
+	v.enum("resource_tier", int32(r.GetResourceTier()), ignitev1.ResourceTier_name)
+	v.enum("storage_mode", int32(r.GetStorageMode()), ignitev1.StorageMode_name)
+	v.enum("scaling.scale_metric", int32(r.GetScaling().GetScaleMetric()), ignitev1.ScaleMetric_name)
+	v.config(app.Config)
+	if r.GetCode() != nil {
+		app.Draft = &store.Draft{}
+		app.Draft.Code, archive = v.code("code", r.GetCode())
+	}
+	return app, archive, v.err()
+}
+
+func (s *service) GetApp(ctx context.Context, r *ignitev1.GetAppRequest) (*ignitev1.GetAppResponse, error) {
+	app, err := s.app(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	m, err := s.metaOf(ctx, app)
+	if err != nil || app.ActiveVersion == 0 {
+		return &ignitev1.GetAppResponse{App: m}, err
+	}
+	state, err := s.state(ctx, app)
+	if err != nil {
+		return nil, err
+	}
+	m.DeploymentState = state.GetDeploymentState()
+	return &ignitev1.GetAppResponse{App: m}, nil
+}
+
+// ListApps does not ask the engines: the state of a published app is left open, and GetApp says it.
+func (s *service) ListApps(ctx context.Context, r *ignitev1.ListAppsRequest) (*ignitev1.ListAppsResponse, error) {
+	after, err := parseCursor(appCursor, r.GetCursor())
+	if err != nil {
+		return nil, err
+	}
+	limit := pageSize(r.GetLimit())
+	apps, err := s.cfg.Store.Apps(ctx, r.GetOrganizationName(), after, limit+1)
+	if err != nil {
+		return nil, err
+	}
+	page := &ignitev1.ListAppsResponse{}
+	size := 0
+	for i, app := range apps {
+		m, err := s.metaOf(ctx, app)
+		if err != nil {
+			return nil, err
+		}
+		if size += proto.Size(m); i > 0 && (i == limit || size > maxPageBytes) {
+			page.NextCursor = cursor(appCursor, apps[i-1].Name)
+			break
+		}
+		page.Apps = append(page.Apps, m)
+	}
+	return page, nil
+}
+
+func (s *service) UpdateAppConfig(ctx context.Context, r *ignitev1.UpdateAppConfigRequest) (*ignitev1.UpdateAppConfigResponse, error) {
+	app, err := s.update(ctx, refOf(r), func(app *store.App) error {
+		var v violations
+		app.Config = v.updated(app.Config, r)
+		v.config(app.Config)
+		return v.err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	m, err := s.metaOf(ctx, app)
+	return &ignitev1.UpdateAppConfigResponse{App: m}, err
+}
+
+// updated is c with what is present in r.
+func (v *violations) updated(c store.Config, r *ignitev1.UpdateAppConfigRequest) store.Config {
+	v.enum("resource_tier", int32(r.GetResourceTier()), ignitev1.ResourceTier_name)
+	v.enum("storage_mode", int32(r.GetStorageMode()), ignitev1.StorageMode_name)
+	v.enum("scaling.scale_metric", int32(r.GetScaling().GetScaleMetric()), ignitev1.ScaleMetric_name)
+	set(&c.Description, r.Description)
+	set(&c.InputSchema, r.InputSchema)
+	set(&c.OutputSchema, r.OutputSchema)
+	set(&c.MCPEnabled, r.McpEnabled)
+	set(&c.MaxConcurrency, r.MaxConcurrency)
+	set(&c.HealthPath, r.HealthPath)
+	if r.ResourceTier != nil {
+		c.Tier = toStored(tiers, r.GetResourceTier())
+	}
+	if r.StorageMode != nil {
+		c.Storage = toStored(storageModes, r.GetStorageMode())
+	}
+	if r.Limits != nil {
+		c.Limits = storedLimits(r.GetLimits())
+	}
+	if r.Scaling != nil {
+		c.Scaling = storedScaling(r.GetScaling())
+	}
+	if len(r.GetPorts()) > 0 {
+		c.Ports = r.GetPorts()
+	}
+	c.Env = mergedEnv(c.Env, r)
+	return c
+}
+
+func set[T any](field *T, value *T) {
+	if value != nil {
+		*field = *value
+	}
+}
+
+// mergedEnv leaves old as it is, for others read it too.
+func mergedEnv(old map[string]string, r *ignitev1.UpdateAppConfigRequest) map[string]string {
+	env := maps.Clone(old)
+	if r.GetReplaceEnv() != nil {
+		env = maps.Clone(r.GetReplaceEnv().GetValues())
+	}
+	if env == nil {
+		env = make(map[string]string, len(r.GetEnv()))
+	}
+	for key, value := range r.GetEnv() {
+		if value == "" {
+			delete(env, key)
+			continue
+		}
+		env[key] = value
+	}
+	return env
+}
+
+func (s *service) DeleteApp(ctx context.Context, r *ignitev1.DeleteAppRequest) (*ignitev1.DeleteAppResponse, error) {
+	if err := s.cfg.Store.DeleteApp(ctx, refOf(r)); err != nil {
+		return nil, noApp(refOf(r), err)
+	}
+	return &ignitev1.DeleteAppResponse{}, nil
+}
+
+func (s *service) GetAppState(ctx context.Context, r *ignitev1.GetAppStateRequest) (*ignitev1.GetAppStateResponse, error) {
+	app, err := s.app(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return s.state(ctx, app)
+}
+
+// state asks every engine for its pods of the app.
+func (s *service) state(ctx context.Context, app store.App) (*ignitev1.GetAppStateResponse, error) {
+	question, err := json.Marshal(pod.CensusRequest{Org: app.Org, App: app.Name})
+	if err != nil {
+		return nil, fmt.Errorf("ask for the pods of %s: %w", app, err)
+	}
+	answers, err := s.cfg.Stream.Ask(ctx, pod.CensusTopic, question, censusWait)
+	if err != nil {
+		return nil, fmt.Errorf("ask for the pods of %s: %w", app, err)
+	}
+	state := &ignitev1.GetAppStateResponse{ActiveVersion: app.ActiveVersion}
+	for _, answer := range answers {
+		var census pod.Census
+		if err := json.Unmarshal(answer, &census); err != nil {
+			return nil, fmt.Errorf("read the pods of %s: %w", app, err)
+		}
+		addCensus(state, census)
+	}
+	state.DeploymentState = deploymentState(app, state)
+	return state, nil
+}
+
+func addCensus(state *ignitev1.GetAppStateResponse, c pod.Census) {
+	state.ReadyReplicas += uint32(max(0, c.Ready))
+	state.StartingReplicas += uint32(max(0, c.Starting))
+	state.InFlight += uint32(max(0, c.InFlight))
+	if c.LastError != "" {
+		state.LastError = c.LastError
+	}
+}
+
+func deploymentState(app store.App, state *ignitev1.GetAppStateResponse) ignitev1.DeploymentState {
+	switch {
+	case app.ActiveVersion == 0:
+		return ignitev1.DeploymentState_DEPLOYMENT_STATE_CREATED
+	case state.GetReadyReplicas() > 0:
+		return ignitev1.DeploymentState_DEPLOYMENT_STATE_RUNNING
+	case state.GetStartingReplicas() > 0:
+		return ignitev1.DeploymentState_DEPLOYMENT_STATE_STARTING
+	case state.GetLastError() != "":
+		return ignitev1.DeploymentState_DEPLOYMENT_STATE_FAILED
+	default:
+		return ignitev1.DeploymentState_DEPLOYMENT_STATE_IDLE
+	}
+}
+
+// app answers the app that a request is about.
+func (s *service) app(ctx context.Context, r appMessage) (store.App, error) {
+	app, err := s.cfg.Store.App(ctx, refOf(r))
+	if err != nil {
+		return store.App{}, noApp(refOf(r), err)
+	}
+	return app, nil
+}
+
+func (s *service) update(ctx context.Context, ref store.AppRef, change func(*store.App) error) (store.App, error) {
+	app, err := s.cfg.Store.UpdateApp(ctx, ref, change)
+	if err != nil {
+		return store.App{}, noApp(ref, err)
+	}
+	return app, nil
+}
+
+// noApp names the app that was not found; other errors pass.
+func noApp(ref store.AppRef, err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return newFault(codes.NotFound, "organization %s has no app %s", ref.Org, ref.Name)
+	}
+	return err
+}
+
+// metaOf is an app as it is now, as far as the store knows.
+func (s *service) metaOf(ctx context.Context, app store.App) (*ignitev1.AppMeta, error) {
+	if app.ActiveVersion == 0 {
+		return s.publicMeta(app, nil), nil
+	}
+	active, err := s.cfg.Store.Version(ctx, app.AppRef, app.ActiveVersion)
+	if err != nil {
+		return nil, fmt.Errorf("version %d of %s: %w", app.ActiveVersion, app, err)
+	}
+	return s.publicMeta(app, &active), nil
+}

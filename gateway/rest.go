@@ -1,0 +1,158 @@
+package gateway
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	ignitev1 "dodil.io/ignite/proto/dodil/ignite/v1"
+)
+
+// jsonSlack is what a JSON request may hold beside the bytes that are limited.
+const jsonSlack = 1 << 20
+
+// newHTTP answers everything on the HTTP listener:
+//
+//	outermost ── name and panics ──► host of an app? ──► direct
+//	                                 │ no
+//	                                 ▼
+//	                         /healthz /readyz /openapi.json
+//	                         invoke, invoke-async, watch: handlers of ours
+//	                         all other of /v1: grpc-gateway ──► inProcess ──► service
+func (g *Gateway) newHTTP() (http.Handler, error) {
+	api, err := g.newTranscoder()
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", g.serveHealth)
+	mux.HandleFunc("GET /readyz", g.serveReadiness)
+	mux.HandleFunc("GET /openapi.json", g.serveOpenAPI)
+	mux.HandleFunc("POST /v1/ignite/app/{organization_name}/{app_name}/invoke", g.serveInvoke)
+	mux.HandleFunc("POST /v1/ignite/app/{organization_name}/{app_name}/invoke-async", g.serveInvokeAsync)
+	mux.HandleFunc("GET /v1/ignite/executions/{execution_id}/watch", g.serveWatch)
+	mux.Handle("/", limited(base64Limit(g.service.cfg.MaxCodeBytes), g.guard.bodiesNeedToken(api)))
+	return g.guard.outermost(g.splitByHost(mux)), nil
+}
+
+// splitByHost sends what is for an app to it, and the rest to the API.
+func (g *Gateway) splitByHost(api http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if label, ok := hostLabel(r.Host, g.service.cfg.BaseDomain); ok {
+			g.serveDirect(w, r, label)
+			return
+		}
+		w.Header().Set(requestIDHeader, requestID(r.Context()))
+		api.ServeHTTP(w, r)
+	})
+}
+
+// newTranscoder is grpc-gateway over the service in this process.
+func (g *Gateway) newTranscoder() (http.Handler, error) {
+	mux := runtime.NewServeMux(
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, newJSONMarshaler()),
+		runtime.WithErrorHandler(g.transcoderError),
+		runtime.WithRoutingErrorHandler(routingError),
+		runtime.WithIncomingHeaderMatcher(noHeaders),
+		runtime.WithOutgoingHeaderMatcher(noHeaders),
+		runtime.WithDisablePathLengthFallback(),
+		runtime.WithDisableHTTPMethodOverride(),
+	)
+	client := ignitev1.NewComputeServiceClient(newInProcess(g.service, g.guard.unary))
+	if err := ignitev1.RegisterComputeServiceHandlerClient(context.Background(), mux, client); err != nil {
+		return nil, fmt.Errorf("register the HTTP routes: %w", err)
+	}
+	return mux, nil
+}
+
+// noHeaders passes no header on; grpc-gateway hands over Authorization whatever this says.
+func noHeaders(string) (string, bool) { return "", false }
+
+// transcoderError answers what a method failed with, or why its request could not be read.
+func (g *Gateway) transcoderError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
+	if body, ok := r.Body.(*requestBody); ok && body.err != nil {
+		err = body.err
+	}
+	if f, ok := transcoderFault(err); ok {
+		writeError(w, f)
+		return
+	}
+	writeError(w, g.guard.fault(ctx, r.URL.Path, err))
+}
+
+// transcoderFault is for the errors that grpc-gateway makes itself, of path and query parameters; its texts are for callers.
+func transcoderFault(err error) (*fault, bool) {
+	if _, ours := errors.AsType[*fault](err); ours {
+		return nil, false
+	}
+	s, ok := status.FromError(err)
+	if !ok {
+		return nil, false
+	}
+	return newFault(s.Code(), "%s", s.Message()), true
+}
+
+// routingError answers a path or a method that there is none of.
+func routingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, httpStatus int) {
+	switch httpStatus {
+	case http.StatusNotFound:
+		writeError(w, newFault(codes.NotFound, "there is nothing at this path; /openapi.json lists what there is"))
+	case http.StatusMethodNotAllowed:
+		f := newFault(codes.Unimplemented, "%s is not a method of this path; /openapi.json lists what there is", r.Method)
+		f.http = http.StatusMethodNotAllowed
+		writeError(w, f)
+	default:
+		writeError(w, newFault(codes.InvalidArgument, "the path cannot be read"))
+	}
+}
+
+// base64Limit is how long a JSON body with so many bytes in it may be.
+func base64Limit(n int64) int64 { return int64(base64.StdEncoding.EncodedLen(int(n))) + jsonSlack }
+
+// limited refuses a body over the limit: by its header before it is read, else at the limit.
+func limited(limit int64, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := limitBody(w, r, limit); err != nil {
+			writeError(w, err)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func limitBody(w http.ResponseWriter, r *http.Request, limit int64) *fault {
+	if r.ContentLength > limit {
+		return tooLarge("the request body", limit)
+	}
+	r.Body = &requestBody{ReadCloser: http.MaxBytesReader(w, r.Body, limit)}
+	return nil
+}
+
+func (g *Gateway) serveHealth(w http.ResponseWriter, _ *http.Request) {
+	writeWord(w, http.StatusOK, "ok")
+}
+
+func (g *Gateway) serveReadiness(w http.ResponseWriter, _ *http.Request) {
+	if g.stopping.Load() {
+		writeWord(w, http.StatusServiceUnavailable, "stopping")
+		return
+	}
+	writeWord(w, http.StatusOK, "ok")
+}
+
+func writeWord(w http.ResponseWriter, status int, word string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(word + "\n")) // a prober who left needs no answer
+}
+
+func (g *Gateway) serveOpenAPI(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(g.service.cfg.OpenAPI) // a reader who left needs no answer
+}

@@ -1,0 +1,203 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+
+	"dodil.io/ignite/engine/pod"
+	"dodil.io/ignite/gateway/auth"
+	"dodil.io/ignite/store"
+	"dodil.io/ignite/stream"
+)
+
+// Config says what a Gateway works with. The zero value of every field that is not a dependency works.
+type Config struct {
+	Store      *store.Store
+	Stream     *stream.Stream
+	Dispatcher Dispatcher
+	Builder    Builder
+	Verifier   auth.Verifier
+	// BaseDomain is what apps' host names end in; empty means ignite.localhost.
+	BaseDomain string
+	// PublicScheme and PublicPort are how apps are reached from outside; empty and 0 mean http and the HTTP listener's port.
+	PublicScheme string
+	PublicPort   int
+	// MaxPayloadBytes bounds the body of an invocation, MaxCodeBytes an archive; 0 means 64 MiB each.
+	MaxPayloadBytes, MaxCodeBytes int64
+	// ColdStartBudget is how long a call may wait for a pod, beside the app's own timeout; 0 means 600 s.
+	ColdStartBudget time.Duration
+	// DrainTime is how long running calls may take after Serve's context ended; 0 means 30 s.
+	DrainTime time.Duration
+	// Version of the server, for HealthCheck.
+	Version string
+	// OpenAPI is served at /openapi.json.
+	OpenAPI []byte
+	Logger  *slog.Logger
+}
+
+// Bounds and defaults of Config.
+const (
+	defaultBaseDomain  = "ignite.localhost"
+	defaultMaxBytes    = 64 << 20
+	mostBytes          = 1 << 30
+	defaultColdStart   = 600 * time.Second
+	defaultDrain       = 30 * time.Second
+	maxHTTPHead        = 1 << 20
+	readHeaderTimeout  = 10 * time.Second
+	idleConnectionTime = 2 * time.Minute
+)
+
+func (c Config) withDefaults() Config {
+	c.BaseDomain = cmp.Or(c.BaseDomain, defaultBaseDomain)
+	c.PublicScheme = cmp.Or(c.PublicScheme, "http")
+	c.MaxPayloadBytes = cmp.Or(c.MaxPayloadBytes, defaultMaxBytes)
+	c.MaxCodeBytes = cmp.Or(c.MaxCodeBytes, defaultMaxBytes)
+	c.ColdStartBudget = cmp.Or(c.ColdStartBudget, defaultColdStart)
+	c.DrainTime = cmp.Or(c.DrainTime, defaultDrain)
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	return c
+}
+
+// Validate answers all faults at once, each with the name of its field.
+func (c Config) Validate() error {
+	var faults []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	check(c.Store != nil, "Store is missing")
+	check(c.Stream != nil, "Stream is missing")
+	check(c.Dispatcher != nil, "Dispatcher is missing")
+	check(c.Builder != nil, "Builder is missing")
+	check(c.Verifier != nil, "Verifier is missing")
+	check(c.BaseDomain == "" || store.ValidName(c.BaseDomain), "BaseDomain %q is not a domain in lower case", c.BaseDomain)
+	check(c.PublicScheme == "" || c.PublicScheme == "http" || c.PublicScheme == "https", "PublicScheme %q is neither http nor https", c.PublicScheme)
+	check(c.PublicPort >= 0 && c.PublicPort <= 65535, "PublicPort %d is not a port", c.PublicPort)
+	check(c.MaxPayloadBytes >= 0 && c.MaxPayloadBytes <= mostBytes, "MaxPayloadBytes %d is not 0 to %d", c.MaxPayloadBytes, mostBytes)
+	check(c.MaxCodeBytes >= 0 && c.MaxCodeBytes <= mostBytes, "MaxCodeBytes %d is not 0 to %d", c.MaxCodeBytes, mostBytes)
+	check(c.ColdStartBudget >= 0, "ColdStartBudget %v is negative", c.ColdStartBudget)
+	check(c.DrainTime >= 0, "DrainTime %v is negative", c.DrainTime)
+	return errors.Join(faults...)
+}
+
+// Gateway is both listeners and what stands behind them.
+type Gateway struct {
+	guard    *guard
+	service  *service
+	health   *health.Server
+	proxy    *httputil.ReverseProxy
+	handler  http.Handler
+	stopping atomic.Bool
+}
+
+// New checks cfg; it does no I/O.
+func New(cfg Config) (*Gateway, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	cfg = cfg.withDefaults()
+	g := &Gateway{
+		guard:   &guard{verifier: cfg.Verifier, log: cfg.Logger},
+		service: &service{cfg: cfg, log: cfg.Logger, pods: pod.NewClient(), halt: &halt{}},
+		health:  newHealth(),
+		proxy:   newProxy(cfg.Logger),
+	}
+	handler, err := g.newHTTP()
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	g.handler = handler
+	return g, nil
+}
+
+// Serve answers calls on both listeners until ctx ends, then stops as the package comment says. It closes the listeners. It is called once.
+func (g *Gateway) Serve(ctx context.Context, grpcListener, httpListener net.Listener) error {
+	g.service.publicPort = g.publicPort(httpListener.Addr())
+	// Calls go on when ctx ends, and are cut by another context.
+	calls, cut := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cut(nil)
+	running := &running{}
+	grpcServer := g.newGRPC()
+	httpServer := &http.Server{
+		Handler:           running.handler(g.handler),
+		BaseContext:       func(net.Listener) context.Context { return calls },
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleConnectionTime,
+		MaxHeaderBytes:    maxHTTPHead,
+		ErrorLog:          slog.NewLogLogger(g.service.log.Handler(), slog.LevelDebug),
+	}
+	serving, failed := errgroup.WithContext(ctx)
+	serving.Go(func() error { return grpcServer.Serve(grpcListener) })
+	serving.Go(func() error { return unlessClosed(httpServer.Serve(httpListener)) })
+	<-failed.Done()
+	g.drain(grpcServer, httpServer, running, cut)
+	err := serving.Wait()
+	g.service.pods.Close()
+	g.proxy.Transport.(*http.Transport).CloseIdleConnections()
+	if err != nil {
+		return fmt.Errorf("gateway: %w", err)
+	}
+	return nil
+}
+
+// unlessClosed forgives net/http's server that it was stopped; grpc-go's says nothing then.
+func unlessClosed(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// drain stops both servers, and returns when no call runs any more.
+func (g *Gateway) drain(grpcServer *grpc.Server, httpServer *http.Server, running *running, cut context.CancelCauseFunc) {
+	g.stopping.Store(true)
+	g.health.Shutdown()
+	g.service.halt.now()
+	ctx, cancel := context.WithTimeout(context.Background(), g.service.cfg.DrainTime)
+	defer cancel()
+	drained := make(chan struct{})
+	var cutting, draining sync.WaitGroup
+	cutting.Go(func() {
+		select {
+		case <-ctx.Done():
+			cut(errStopping)
+			grpcServer.Stop()
+			_ = httpServer.Close() // what it cannot close ends with its call
+		case <-drained:
+		}
+	})
+	draining.Go(grpcServer.GracefulStop)
+	draining.Go(func() { _ = httpServer.Shutdown(ctx) }) // that the time is up is no error here
+	draining.Wait()
+	running.wait()
+	close(drained)
+	cutting.Wait()
+}
+
+// publicPort is what public URLs end in.
+func (g *Gateway) publicPort(listener net.Addr) string {
+	port := g.service.cfg.PublicPort
+	if address, ok := listener.(*net.TCPAddr); ok && port == 0 {
+		port = address.Port
+	}
+	scheme := g.service.cfg.PublicScheme
+	if port == 0 || scheme == "http" && port == 80 || scheme == "https" && port == 443 {
+		return ""
+	}
+	return ":" + strconv.Itoa(port)
+}
