@@ -1,0 +1,135 @@
+package embed
+
+import (
+	"context"
+	"fmt"
+	"sync"
+)
+
+// Sync returns once everything that JetStream acknowledged before the call is on disk, for all streams at once.
+// ErrNotDurable if that failed, now or ever before. When ctx ends first nothing is known.
+// With SyncInterval, and where every write is synced anyway, it returns at once.
+func (s *Server) Sync(ctx context.Context) error { return s.committer.wait(ctx) }
+
+// committer lets many callers share one sync. While one runs the callers gather for the next, so under load
+// their number adapts to the speed of the disk. A committer without sync waits for nothing.
+type committer struct {
+	sync    func() error
+	release func() error
+	kick    chan struct{}
+	stop    chan struct{}
+	stopped sync.WaitGroup
+
+	mu sync.Mutex
+	// next is whom the sync after the running one releases.
+	next *round
+	// failed is what every later caller gets.
+	failed error
+}
+
+// round is one sync as those see it who wait for it; err is set before done is closed.
+type round struct {
+	done chan struct{}
+	err  error
+}
+
+func newRound() *round { return &round{done: make(chan struct{})} }
+
+// newCommitter begins to take callers; sync is never called twice at a time, release once after the last sync.
+func newCommitter(sync, release func() error) *committer {
+	c := &committer{
+		sync:    sync,
+		release: release,
+		kick:    make(chan struct{}, 1),
+		stop:    make(chan struct{}),
+		next:    newRound(),
+	}
+	c.stopped.Go(c.run)
+	return c
+}
+
+func (c *committer) wait(ctx context.Context) error {
+	if c.sync == nil {
+		return nil
+	}
+	round, err := c.join()
+	if err != nil {
+		return err
+	}
+	select {
+	case <-round.done:
+		return round.err
+	case <-ctx.Done():
+		return fmt.Errorf("wait for sync to disk: %w", context.Cause(ctx))
+	}
+}
+
+func (c *committer) join() (*round, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failed != nil {
+		return nil, c.failed
+	}
+	select {
+	case c.kick <- struct{}{}:
+	default:
+	}
+	return c.next, nil
+}
+
+// run ends with the first sync that fails: another one could succeed without having written what was lost.
+func (c *committer) run() {
+	for {
+		select {
+		case <-c.kick:
+			if err := c.commit(); err != nil {
+				c.refuse(err)
+				return
+			}
+		case <-c.stop:
+			c.refuse(ErrClosed)
+			return
+		}
+	}
+}
+
+// commit syncs for those who came before it began. Who comes while it runs may have written after the
+// kernel looked at their file, and belongs to the next round.
+func (c *committer) commit() error {
+	gathered := c.turn(nil)
+	defer close(gathered.done)
+	if err := c.sync(); err != nil {
+		gathered.err = fmt.Errorf("%w: %w", ErrNotDurable, err)
+	}
+	return gathered.err
+}
+
+// refuse releases who waits with err, and who comes from now on.
+func (c *committer) refuse(err error) {
+	gathered := c.turn(err)
+	gathered.err = err
+	close(gathered.done)
+}
+
+// turn answers the round that gathered so far and opens another, which nobody enters once failed is given.
+func (c *committer) turn(failed error) *round {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	gathered := c.next
+	c.next = newRound()
+	c.failed = failed
+	return gathered
+}
+
+// close releases all who wait with ErrClosed, and returns once no sync runs.
+func (c *committer) close() error {
+	if c.sync == nil {
+		return nil
+	}
+	close(c.stop)
+	c.stopped.Wait()
+	if err := c.release(); err != nil {
+		return fmt.Errorf("close store folder: %w", err)
+	}
+	return nil
+}

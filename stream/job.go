@@ -1,0 +1,100 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Job is work in the hands of this worker.
+type Job struct {
+	Work
+	// Delivered counts deliveries by JetStream, from 1; it forgets with the consumer.
+	Delivered int
+
+	queue *Queue
+	// reply is where JetStream hears of this delivery, sequence where the work is stored.
+	reply    string
+	sequence uint64
+}
+
+func newJob(q *Queue, message *nats.Msg) (*Job, error) {
+	work, err := decodeWork(message)
+	if err != nil {
+		return nil, err
+	}
+	delivery, err := message.Metadata()
+	if err != nil {
+		return nil, fmt.Errorf("read delivery of %s: %w", work.Execution, err)
+	}
+	return &Job{
+		Work:      work,
+		Delivered: int(delivery.NumDelivered),
+		queue:     q,
+		reply:     message.Reply,
+		sequence:  delivery.Sequence.Stream,
+	}, nil
+}
+
+// Renew restarts the acknowledgement wait.
+func (j *Job) Renew() error {
+	if err := j.queue.stream.conn.Publish(j.reply, []byte("+WPI")); err != nil {
+		return fmt.Errorf("renew %s: %w", j.Execution, translate(context.Background(), err))
+	}
+	return nil
+}
+
+// Ack deletes the work and returns once JetStream has confirmed it.
+func (j *Job) Ack(ctx context.Context) error {
+	err := j.answer(ctx, []byte("+ACK"))
+	if errors.Is(err, nats.ErrNoResponders) {
+		err = j.remove(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("acknowledge %s: %w", j.Execution, translate(ctx, err))
+	}
+	return nil
+}
+
+// remove deletes the work itself, where the consumer that knew of the delivery is gone.
+func (j *Job) remove(ctx context.Context) error {
+	work, err := j.queue.stream.js.Stream(ctx, j.queue.workStream)
+	if err != nil {
+		return err
+	}
+	err = work.DeleteMsg(ctx, j.sequence)
+	if errors.Is(err, jetstream.ErrMsgNotFound) || refusedWith(err, jetstream.JSErrCodeMessageNotFound) {
+		return nil
+	}
+	return err
+}
+
+// Return gives the work back, to be delivered after delay, and returns once JetStream has confirmed it.
+func (j *Job) Return(ctx context.Context, delay time.Duration) error {
+	err := j.answer(ctx, nak(delay))
+	// Without its consumer the work waits already, and is delivered to who asks first.
+	if err != nil && !errors.Is(err, nats.ErrNoResponders) {
+		return fmt.Errorf("return %s: %w", j.Execution, translate(ctx, err))
+	}
+	return nil
+}
+
+// answer tells JetStream how the delivery ended and waits for its confirmation.
+func (j *Job) answer(ctx context.Context, verb []byte) error {
+	bounded, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	_, err := j.queue.stream.conn.RequestWithContext(bounded, j.reply, verb)
+	return err
+}
+
+func nak(delay time.Duration) []byte {
+	if delay <= 0 {
+		return []byte("-NAK")
+	}
+	return []byte(`-NAK {"delay":` + strconv.FormatInt(delay.Nanoseconds(), 10) + `}`)
+}

@@ -1,0 +1,153 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	// poll is how often an idle watcher reads again, more or less a fifth: core messages are not promised.
+	poll = 15 * time.Second
+	// retry is how long a watcher waits after a read that got no answer, patience how long it goes on so.
+	retry    = time.Second
+	patience = time.Minute
+)
+
+// Event is something that a watcher of one execution may have to do.
+type Event struct {
+	// Chunk is output, in order and without a gap within an attempt; nil if the record changed. It is shared
+	// by all watchers of the execution and must not be changed.
+	Chunk *Chunk
+	// Record says that the record changed, or may have; read it again.
+	Record bool
+}
+
+// Watch follows one execution from the chunk at index `from` of attempt `attempt` on (0, 0: from the very first).
+// The first event has Record set and comes before any chunk, the second Record after the chunks stored so far. Each later
+// one comes after every chunk that was stored before the change it tells of; so who reads a terminal record then has had all output.
+// It never misses silently: a reader that is slow is served at its own pace from the
+// stream, and output that is gone is ErrLost. It ends with ctx, or with an error as its last pair; a connection that comes back within a
+// minute is no error. Nothing of JetStream is held while it waits.
+func (s *Stream) Watch(ctx context.Context, execution string, attempt uint32, from int64) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		err := s.watch(ctx, execution, position{attempt: attempt, index: from}, func(e Event) bool { return yield(e, nil) })
+		if err != nil && ctx.Err() == nil && !errors.Is(err, errStopped) {
+			yield(Event{}, fmt.Errorf("watch %s: %w", execution, err))
+		}
+	}
+}
+
+// watch subscribes first, so that between what it reads and what it hears nothing is lost.
+func (s *Stream) watch(ctx context.Context, execution string, from position, yield func(Event) bool) error {
+	if err := checkExecution(execution); err != nil {
+		return err
+	}
+	w := newWatcher(execution, from)
+	if err := s.hub.add(ctx, w); err != nil {
+		return err
+	}
+	defer s.hub.remove(w)
+	if !yield(Event{Record: true}) {
+		return errStopped
+	}
+	return s.follow(ctx, w, yield)
+}
+
+// follow gives the watcher's reader what was handed over in memory, else what the stream has.
+func (s *Stream) follow(ctx context.Context, w *watcher, yield func(Event) bool) error {
+	timer := time.NewTimer(poll)
+	defer timer.Stop()
+	var failing time.Time
+	for {
+		err := s.give(ctx, w, yield)
+		switch {
+		case err == nil:
+			failing = time.Time{}
+		case !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrClosed) || tired(&failing):
+			return err
+		default:
+			w.postpone()
+		}
+		timer.Reset(pause(err))
+		if err == nil && !w.settled() {
+			continue
+		}
+		if err := s.wait(ctx, w, timer); err != nil {
+			return err
+		}
+	}
+}
+
+// tired reports whether it is too long since reading began to fail.
+func tired(failing *time.Time) bool {
+	if failing.IsZero() {
+		*failing = time.Now()
+	}
+	return time.Since(*failing) > patience
+}
+
+func pause(err error) time.Duration {
+	if err != nil {
+		return retry
+	}
+	return poll + time.Duration((rand.Float64()-0.5)*0.4*float64(poll))
+}
+
+func (s *Stream) wait(ctx context.Context, w *watcher, timer *time.Timer) error {
+	select {
+	case <-w.woken:
+		return nil
+	case <-timer.C:
+		w.lapse()
+		return nil
+	case <-s.closing:
+		return ErrClosed
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// give yields everything that is there now; the record last, since who reads a terminal one goes away.
+func (s *Stream) give(ctx context.Context, w *watcher, yield func(Event) bool) error {
+	ready, stale := w.collect()
+	for _, chunk := range ready {
+		if !yield(Event{Chunk: chunk}) {
+			return errStopped
+		}
+	}
+	if !stale {
+		return nil
+	}
+	if err := s.giveStored(ctx, w, yield); err != nil {
+		return err
+	}
+	if w.takeRecord() && !yield(Event{Record: true}) {
+		return errStopped
+	}
+	return nil
+}
+
+// giveStored yields what the stream has after the watcher's place, batch by batch.
+func (s *Stream) giveStored(ctx context.Context, w *watcher, yield func(Event) bool) error {
+	for more := true; more; {
+		var chunks []stored
+		var err error
+		if chunks, more, err = s.readOutput(ctx, w.execution, w.sequence()); err != nil {
+			return err
+		}
+		for _, chunk := range chunks {
+			next, err := w.read(chunk)
+			if err != nil {
+				return err
+			}
+			if next && !yield(Event{Chunk: chunk.chunk}) {
+				return errStopped
+			}
+		}
+	}
+	return nil
+}
