@@ -58,18 +58,18 @@ func (s *Store) readApp(ctx context.Context, ref AppRef) (App, error) {
 	if !ref.valid() {
 		return App{}, fmt.Errorf("app %q: %w", ref, ErrNotFound)
 	}
-	stored, err := s.buckets.apps.Get(ctx, appKey(ref))
+	stored, err := s.latest(ctx, s.buckets.appStream, appSubjects+appKey(ref))
 	if err != nil {
-		return App{}, fmt.Errorf("app %s: %w", ref, translate(err))
+		return App{}, fmt.Errorf("app %s: %w", ref, err)
 	}
 	return decodeApp(stored)
 }
 
-func decodeApp(stored jetstream.KeyValueEntry) (app App, err error) {
-	if err := json.Unmarshal(stored.Value(), &app); err != nil {
-		return App{}, fmt.Errorf("decode app at %s: %w", stored.Key(), err)
+func decodeApp(stored stored) (app App, err error) {
+	if err := json.Unmarshal(stored.value, &app); err != nil {
+		return App{}, fmt.Errorf("decode app: %w", err)
 	}
-	app.Revision = stored.Revision()
+	app.Revision = stored.revision
 	return app, nil
 }
 

@@ -21,15 +21,17 @@ const (
 	markerTTL = 24 * time.Hour
 	// payloadGrace lets a result outlive the record that names it.
 	payloadGrace = time.Hour
+	// leaderTimeout is what nats.go gives its own requests.
+	leaderTimeout = 5 * time.Second
 	// chunkSize of objects. A message of that size is the largest that a server takes by default.
 	chunkSize = 1 << 20
 )
 
 type buckets struct {
 	apps, versions, hosts jetstream.KeyValue
-	// versionStream and executions are the streams beneath their buckets, for what a key-value API has no words for.
-	versionStream, executions jetstream.Stream
-	code, payloads            jetstream.ObjectStore
+	// The streams beneath their buckets, for what a key-value API has no words for.
+	appStream, versionStream, executions jetstream.Stream
+	code, payloads                       jetstream.ObjectStore
 }
 
 func makeBuckets(ctx context.Context, js jetstream.JetStream, o Options) (b buckets, err error) {
@@ -42,8 +44,11 @@ func makeBuckets(ctx context.Context, js jetstream.JetStream, o Options) (b buck
 	if b.hosts, err = makeKeyValue(ctx, js, o, hostsBucket, hostsCap); err != nil {
 		return buckets{}, err
 	}
-	if b.versionStream, err = js.Stream(ctx, "KV_"+versionsBucket); err != nil {
-		return buckets{}, fmt.Errorf("look up stream of bucket %s: %w", versionsBucket, translate(err))
+	if b.appStream, err = streamOf(ctx, js, appsBucket); err != nil {
+		return buckets{}, err
+	}
+	if b.versionStream, err = streamOf(ctx, js, versionsBucket); err != nil {
+		return buckets{}, err
 	}
 	if b.executions, err = js.CreateOrUpdateStream(ctx, executionsConfig(o)); err != nil {
 		return buckets{}, fmt.Errorf("make bucket %s: %w", executionsBucket, translate(err))
@@ -68,6 +73,14 @@ func makeKeyValue(ctx context.Context, js jetstream.JetStream, o Options, name s
 		return nil, fmt.Errorf("make bucket %s: %w", name, translate(err))
 	}
 	return bucket, nil
+}
+
+func streamOf(ctx context.Context, js jetstream.JetStream, bucket string) (jetstream.Stream, error) {
+	stream, err := js.Stream(ctx, "KV_"+bucket)
+	if err != nil {
+		return nil, fmt.Errorf("look up stream of bucket %s: %w", bucket, translate(err))
+	}
+	return stream, nil
 }
 
 func makeObjectStore(ctx context.Context, js jetstream.JetStream, o Options, name string, maxAge time.Duration) (jetstream.ObjectStore, error) {

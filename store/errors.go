@@ -90,6 +90,8 @@ func translateAPI(refused *jetstream.APIError) error {
 	switch refused.ErrorCode {
 	case jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant:
 		return ErrConflict
+	case jetstream.JSErrCodeMessageNotFound:
+		return ErrNotFound
 	case jetstream.JSErrCodeStreamMessageExceedsMaximum:
 		return fmt.Errorf("%w: %s", ErrTooLarge, refused.Description)
 	case codeInsufficientResources, codeStorageReserved:

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"dodil.io/ignite/store"
 	"dodil.io/ignite/stream/streamtest"
 )
@@ -205,6 +207,25 @@ func TestRoomIsKeptForResults(t *testing.T) {
 	first.Status, first.Result = store.Completed, make([]byte, 100<<10)
 	if _, err := s.UpdateExecution(t.Context(), first); err != nil {
 		t.Errorf("end of a running execution: %v", err)
+	}
+}
+
+// The bucket is made as a stream; the tools of NATS know it as a key-value bucket all the same.
+func TestExecutionsAreKeyValues(t *testing.T) {
+	t.Parallel()
+	server := streamtest.Start(t)
+	e := createExecution(t, open(t, server, store.Options{}))
+	js, err := jetstream.New(server.Conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bucket, err := js.KeyValue(t.Context(), "ignite_executions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry, err := bucket.Get(t.Context(), "caller_org."+e.ID+".acme=hello")
+	if err != nil || entry.Revision() != e.Revision || !strings.Contains(string(entry.Value()), e.ID) {
+		t.Errorf("entry is %v, %v", entry, err)
 	}
 }
 

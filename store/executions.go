@@ -39,16 +39,15 @@ func (s *Store) Execution(ctx context.Context, org, id string) (Execution, error
 	if !ValidName(org) || !ValidExecutionID(id) {
 		return Execution{}, fmt.Errorf("execution %q of %q: %w", id, org, ErrNotFound)
 	}
-	subject := executionSubjects + executionFilter(org, id) + "*"
-	stored, err := s.buckets.executions.GetLastMsgForSubject(ctx, subject)
+	stored, err := s.latest(ctx, s.buckets.executions, executionSubjects+executionFilter(org, id)+"*")
 	if err != nil {
-		return Execution{}, fmt.Errorf("execution %s: %w", id, translate(err))
+		return Execution{}, fmt.Errorf("execution %s: %w", id, err)
 	}
-	e, err := decodeExecution(stored.Data)
+	e, err := decodeExecution(stored.value)
 	if err != nil {
 		return Execution{}, fmt.Errorf("decode execution %s: %w", id, err)
 	}
-	e.Revision = stored.Sequence
+	e.Revision = stored.revision
 	return e, nil
 }
 
@@ -103,10 +102,13 @@ func (s *Store) writeExecution(ctx context.Context, e Execution) (Execution, err
 	return e, nil
 }
 
+// recordHead is about what a record takes without its result.
+const recordHead = 640
+
 // A stored record is its JSON, a newline and the result's bytes as they are: JSON would make them a third longer.
 func encodeExecution(e Execution) ([]byte, error) {
 	var record bytes.Buffer
-	record.Grow(1<<10 + len(e.Result))
+	record.Grow(recordHead + len(e.Result))
 	encoder := json.NewEncoder(&record)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(e); err != nil { // It ends the line itself, and writes no other newline.

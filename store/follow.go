@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	loadTimeout     = 30 * time.Second
+	loadTimeout     = 10 * time.Second
 	firstRetryPause = 100 * time.Millisecond
 	lastRetryPause  = 5 * time.Second
 )
@@ -31,24 +31,27 @@ func (m *mirror[K, V]) start(ctx, life context.Context) (follow func(), err erro
 
 // follow hears w and, whenever it breaks or the connection was lost, reads the bucket again and hears a new one.
 func (m *mirror[K, V]) follow(life context.Context, w *watch, reconnected <-chan nats.Status) {
-	pause := firstRetryPause
-	for life.Err() == nil {
+	for w != nil {
 		m.hear(life, w, reconnected)
 		w.stop()
-		for w = nil; w == nil && life.Err() == nil; {
-			var err error
-			if w, err = m.reload(life); err == nil {
-				pause = firstRetryPause
-				continue
-			}
-			m.log.WarnContext(life, "watch broke, trying again", slog.Any("error", err), slog.Duration("pause", pause))
-			wait(life, pause, reconnected)
-			pause = min(2*pause, lastRetryPause)
+		w = m.resume(life, reconnected)
+	}
+}
+
+// resume tries until there is a new watch. It answers nil when life ends first.
+func (m *mirror[K, V]) resume(life context.Context, reconnected <-chan nats.Status) *watch {
+	for pause := firstRetryPause; life.Err() == nil; pause = min(2*pause, lastRetryPause) {
+		w, err := m.reload(life)
+		if err == nil {
+			return w
 		}
+		if life.Err() != nil {
+			return nil
+		}
+		m.log.WarnContext(life, "watch broke, trying again", slog.Any("error", err), slog.Duration("pause", pause))
+		wait(life, pause, reconnected)
 	}
-	if w != nil {
-		w.stop()
-	}
+	return nil
 }
 
 func wait(ctx context.Context, pause time.Duration, early <-chan nats.Status) {
@@ -115,7 +118,7 @@ func (m *mirror[K, V]) read(ctx context.Context, e jetstream.KeyValueEntry) (key
 	news = entry[V]{revision: e.Revision(), deleted: e.Operation() != jetstream.KeyValuePut}
 	key, err := m.form.parseKey(e.Key())
 	if err == nil && !news.deleted {
-		news.value, err = m.form.decode(e)
+		news.value, err = m.form.decode(key, storedOf(e))
 	}
 	if err != nil {
 		m.log.ErrorContext(ctx, "record cannot be read and is left out",

@@ -93,14 +93,14 @@ func (s *Store) mayTakeOver(ctx context.Context, held claim, by AppRef) error {
 
 // heldClaim asks the bucket. A label that nobody holds has revision 0.
 func (s *Store) heldClaim(ctx context.Context, label string) (claim, error) {
-	stored, err := s.buckets.hosts.Get(ctx, label)
+	held, err := s.buckets.hosts.Get(ctx, label)
 	if err = translate(err); errors.Is(err, ErrNotFound) {
 		return claim{}, nil
 	}
 	if err != nil {
 		return claim{}, err
 	}
-	return decodeClaim(stored)
+	return decodeClaim(label, storedOf(held))
 }
 
 // writeClaim stores c in place of what was held at revision; 0 means nothing.
@@ -144,10 +144,10 @@ func parseHostKey(key string) (string, error) {
 	return key, nil
 }
 
-func decodeClaim(stored jetstream.KeyValueEntry) (c claim, err error) {
-	if err := json.Unmarshal(stored.Value(), &c); err != nil {
-		return claim{}, fmt.Errorf("decode claim of host %s: %w", stored.Key(), err)
+func decodeClaim(label string, stored stored) (c claim, err error) {
+	if err := json.Unmarshal(stored.value, &c); err != nil {
+		return claim{}, fmt.Errorf("decode claim of host %s: %w", label, err)
 	}
-	c.label, c.revision = stored.Key(), stored.Revision()
+	c.label, c.revision = label, stored.revision
 	return c, nil
 }

@@ -18,6 +18,7 @@ const (
 )
 
 const (
+	appSubjects       = "$KV." + appsBucket + "."
 	executionSubjects = "$KV." + executionsBucket + "."
 	versionSubjects   = "$KV." + versionsBucket + "."
 	// Every stored record is told again under its execution's id, for those who watch it.

@@ -31,7 +31,7 @@ type mirror[K comparable, V any] struct {
 // form is how a bucket writes its keys and values.
 type form[K comparable, V any] struct {
 	parseKey func(string) (K, error)
-	decode   func(jetstream.KeyValueEntry) (V, error)
+	decode   func(K, stored) (V, error)
 }
 
 // entry is what is known of a key. One that is deleted stands only until the watch has heard of it too.

@@ -26,8 +26,8 @@ func (s *Store) PublishVersion(ctx context.Context, v Version, hosts []string) (
 	if v.Incarnation = cmp.Or(v.Incarnation, app.Incarnation); v.Incarnation != app.Incarnation {
 		return App{}, Version{}, fmt.Errorf("publish app %s: %w", v.AppRef, ErrConflict)
 	}
+	v = v.clone()
 	v.CreatedAt = time.Now().UTC()
-	v.Config = v.Config.clone()
 	if err := s.claimHosts(ctx, v, hosts); err != nil {
 		return App{}, Version{}, fmt.Errorf("publish app %s: %w", v.AppRef, err)
 	}

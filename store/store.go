@@ -74,7 +74,10 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	s := &Store{options: o, js: js, buckets: buckets}
-	s.apps = newMirror(buckets.apps, o, form[AppRef, App]{parseKey: parseAppKey, decode: decodeApp})
+	s.apps = newMirror(buckets.apps, o, form[AppRef, App]{
+		parseKey: parseAppKey,
+		decode:   func(_ AppRef, stored stored) (App, error) { return decodeApp(stored) },
+	})
 	s.hosts = newMirror(buckets.hosts, o, form[string, claim]{parseKey: parseHostKey, decode: decodeClaim})
 	if err := s.follow(ctx); err != nil {
 		return nil, fmt.Errorf("open store: %w", errors.Join(err, s.Close()))

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -81,6 +83,27 @@ func TestOpenWhenServerIsGone(t *testing.T) {
 	defer cancel()
 	_, err := store.Open(ctx, store.Options{Conn: server.Conn})
 	wantError(t, err, store.ErrUnavailable)
+}
+
+// Several processes may start at once on an empty server.
+func TestOpenByManyAtOnce(t *testing.T) {
+	t.Parallel()
+	server := streamtest.Start(t)
+	var group sync.WaitGroup
+	for range 4 {
+		conn := server.Connect(t)
+		group.Go(func() {
+			s, err := store.Open(t.Context(), store.Options{Conn: conn})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
 }
 
 func TestSync(t *testing.T) {
@@ -189,6 +212,50 @@ func eventuallyCreate(t *testing.T, s *store.Store, ref store.AppRef) {
 			t.Fatalf("create app: %v", err)
 		}
 	}
+}
+
+// A store whose connection was closed under it says so, answers what it knows, and can be closed.
+func TestConnectionClosed(t *testing.T) {
+	t.Parallel()
+	conn := streamtest.Start(t).Conn
+	said := make(chan string, 100)
+	s, err := store.Open(t.Context(), store.Options{Conn: conn, Logger: slog.New(slog.NewTextHandler(sayTo(said), nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	createApp(t, s, hello)
+	conn.Close()
+	for range 3 { // It tries again, and again.
+		select {
+		case line := <-said:
+			if !strings.Contains(line, "watch broke") || !strings.Contains(line, "level=WARN") {
+				t.Errorf("logged %s", line)
+			}
+		case <-time.After(patience):
+			t.Fatal("nothing was logged")
+		}
+	}
+	if _, err := s.App(t.Context(), hello); err != nil {
+		t.Errorf("app that is known in memory: %v", err)
+	}
+	_, err = s.CreateApp(t.Context(), store.App{AppRef: store.AppRef{Org: "acme", Name: "second"}})
+	wantError(t, err, store.ErrUnavailable)
+	for range 2 {
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	}
+}
+
+// sayTo is a writer of log lines.
+type sayTo chan<- string
+
+func (s sayTo) Write(line []byte) (int, error) {
+	select {
+	case s <- string(line):
+	default:
+	}
+	return len(line), nil
 }
 
 func TestUnavailable(t *testing.T) {

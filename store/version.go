@@ -23,6 +23,12 @@ type Version struct {
 	CreatedAt    time.Time `json:"created_at"`
 }
 
+// clone answers a Version that shares no map or slice with v.
+func (v Version) clone() Version {
+	v.Config = v.Config.clone()
+	return v
+}
+
 // Version answers one published version; from memory once it was read. ErrNotFound if there is none.
 // Callers must not change its maps or slices.
 func (s *Store) Version(ctx context.Context, ref AppRef, number uint32) (Version, error) {

@@ -1,0 +1,90 @@
+package store
+
+import (
+	"strings"
+	"testing"
+)
+
+// plain reports whether key can be part of a subject that is published to: no wildcards, no empty tokens.
+func plain(key string) bool {
+	return !strings.ContainsAny(key, "*> \t\r\n\x00") && !strings.Contains("."+key+".", "..")
+}
+
+func FuzzAppKey(f *testing.F) {
+	f.Add("acme.corp", "hello")
+	f.Add("a..b", "c.d")
+	f.Add("*", "a_b")
+	f.Fuzz(func(t *testing.T, org, name string) {
+		ref := AppRef{Org: org, Name: name}
+		if !ref.valid() {
+			return
+		}
+		key := appKey(ref)
+		if got, err := parseAppKey(key); err != nil || got != ref {
+			t.Errorf("%q came back from %q as %q, %v", ref, key, got, err)
+		}
+		if !plain(key) || strings.Count(key, ".") != 1 {
+			t.Errorf("%q is not a key", key)
+		}
+		subject := versionSubjects + versionKey(ref, "01ARZ3NDEKTSV4RRFFQ69G5FAV", 7)
+		if got, err := parseVersionSubject(subject); err != nil || got != "01ARZ3NDEKTSV4RRFFQ69G5FAV" {
+			t.Errorf("incarnation came back from %q as %q, %v", subject, got, err)
+		}
+	})
+}
+
+func FuzzParseAppKey(f *testing.F) {
+	f.Add("acme_corp.hello")
+	f.Add("a.b.c")
+	f.Add("A.b")
+	f.Fuzz(func(t *testing.T, key string) {
+		if ref, err := parseAppKey(key); err == nil && appKey(ref) != key {
+			t.Errorf("%q was read as %q, whose key is %q", key, ref, appKey(ref))
+		}
+	})
+}
+
+func FuzzExecutionKey(f *testing.F) {
+	f.Add("acme.corp", "exec_01ARZ3NDEKTSV4RRFFQ69G5FAV", "public", "hello.v2")
+	f.Add("a", "exec_*", "b", "c")
+	f.Fuzz(func(t *testing.T, org, id, appOrg, name string) {
+		app := AppRef{Org: appOrg, Name: name}
+		if !ValidName(org) || !ValidExecutionID(id) || !app.valid() {
+			return
+		}
+		key := executionKey(org, id, app)
+		gotOrg, gotID, gotApp, err := parseExecutionKey(key)
+		if err != nil || gotOrg != org || gotID != id || gotApp != app {
+			t.Errorf("%q, %q, %q came back from %q as %q, %q, %q, %v", org, id, app, key, gotOrg, gotID, gotApp, err)
+		}
+		if !plain(key) || strings.Count(key, ".") != 2 || !strings.HasPrefix(key, executionFilter(org, id)) {
+			t.Errorf("%q is not a key", key)
+		}
+	})
+}
+
+func FuzzParseExecutionKey(f *testing.F) {
+	f.Add("acme.exec_01ARZ3NDEKTSV4RRFFQ69G5FAV.acme=hello")
+	f.Add("acme.exec_01ARZ3NDEKTSV4RRFFQ69G5FAV.acme=hello=x")
+	f.Add("..")
+	f.Fuzz(func(t *testing.T, key string) {
+		org, id, app, err := parseExecutionKey(key)
+		if err == nil && executionKey(org, id, app) != key {
+			t.Errorf("%q was read as %q, %q, %q", key, org, id, app)
+		}
+	})
+}
+
+func TestKeysOfOtherBuckets(t *testing.T) {
+	t.Parallel()
+	for _, key := range []string{"", "acme", "acme.a.b", "acme.", ".hello", "Acme.hello", "acme.-", "acme.a*"} {
+		if ref, err := parseAppKey(key); err == nil {
+			t.Errorf("app key %q was read as %q", key, ref)
+		}
+	}
+	for _, subject := range []string{"", versionSubjects + "a.b.c", versionSubjects + "a.b..1", versionSubjects + "a.b.c.1.2"} {
+		if incarnation, err := parseVersionSubject(subject); err == nil {
+			t.Errorf("version %q was read as %q", subject, incarnation)
+		}
+	}
+}
