@@ -51,7 +51,8 @@ func newAppCreateCommand(c *client) *cobra.Command {
 		},
 	}
 	settings.register(command)
-	command.Flags().StringVarP(&code, "code", "c", "", "folder, tar.gz or zip archive, or single file to save as the first draft")
+	command.Flags().StringVarP(&code, "code", "c", "",
+		"`PATH` of a folder, a tar.gz or zip archive, or a single file to save as the first draft")
 	command.Flags().StringVar(&runtime, "runtime", "", runtimeHelp)
 	completeFrom(command, "runtime", runtimes)
 	return command
@@ -138,8 +139,9 @@ func newAppUpdateCommand(c *client) *cobra.Command {
 		Short: "Change an app's settings",
 		Long: `Change the settings that are given and leave the others. They take effect with the next pod that starts.
 
---env adds to the environment, and --env NAME= takes a variable away; with --replace-env the variables given are all there are.
---memory, --cpu and --timeout-secs belong together: when one is given, the others go back to the tier's.`,
+--env adds to the environment, and --env NAME= takes a variable away; with --replace-env the variables given are
+all there are. --memory, --cpu and --timeout-secs belong together: when one is given, the others go back to the
+tier's.`,
 		Example: `  ignite app update hello --env GREETING=Hello --env OLD=
   ignite app update acme:hello --tier large --reserved 1`,
 		Args: cobra.ExactArgs(1),
@@ -213,8 +215,8 @@ func newAppDeleteCommand(c *client) *cobra.Command {
 	return &cobra.Command{
 		Use:   "delete APP",
 		Short: "Delete an app with its draft and all its versions",
-		Long: `Delete an app with its draft and all its versions, and stop its pods. It does not ask, and there is no way back.
-Executions stay readable until their retention ends; those that still wait end FAILED.`,
+		Long: `Delete an app with its draft and all its versions, and stop its pods. It does not ask, and there is no way
+back. Executions stay readable until their retention ends; those that still wait end FAILED.`,
 		Example: "  ignite app delete acme:hello",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {

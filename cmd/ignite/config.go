@@ -162,7 +162,8 @@ VALUE - is read from standard input, which keeps a token out of the shell's hist
 		ValidArgsFunction: cobra.FixedCompletions(configKeys, cobra.ShellCompDirectiveNoFileComp),
 		RunE: func(command *cobra.Command, args []string) error {
 			if !slices.Contains(configKeys, args[0]) {
-				return usagef("%q is no key of the configuration; the keys are %s", args[0], strings.Join(configKeys, ", "))
+				return usagef("%q is no key of the configuration; the keys are %s",
+					args[0], strings.Join(configKeys, ", "))
 			}
 			value, err := c.argument(command.Context(), args[1])
 			if err != nil {

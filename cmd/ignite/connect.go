@@ -162,8 +162,8 @@ func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]strin
 
 func (bearer) RequireTransportSecurity() bool { return false }
 
-// countingCredentials count what is written to a connection. A stats.Handler or an interceptor would see a unary request
-// only as a whole, and so could not move a progress bar; counting above TLS leaves gRPC its dialer and proxies.
+// countingCredentials count what is written to a connection. A stats.Handler or an interceptor would see a unary
+// request only as a whole, and so could not move a progress bar; counting above TLS leaves gRPC its dialer and proxies.
 type countingCredentials struct {
 	credentials.TransportCredentials
 	sent *atomic.Int64

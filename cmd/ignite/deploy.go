@@ -21,14 +21,15 @@ func newAppDeployCommand(c *client) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "deploy DIR|ARCHIVE",
 		Short: "Bring code into service: create or update, save, compile, publish",
-		Long: `Bring code into service in one step: create the app or update its settings, save the code as its draft, compile it and publish it.
-The app's public URL is printed at the end.
+		Long: `Bring code into service in one step: create the app if there is none of its name, save the code as its draft,
+compile it, update the app's settings and publish. The app's public URL is printed at the end. Code that does
+not compile leaves what serves now as it is.
 
-What the app is follows from its code, unless --runtime says it: handler.py makes it a Python function, Procfile an HTTP server.
-A folder is packed without .git, node_modules, __pycache__, target, .venv and symbolic links.
+What the app is follows from its code, unless --runtime says it: handler.py makes it a Python function, Procfile
+an HTTP server. A folder is packed without .git, node_modules, __pycache__, target, .venv and symbolic links.
 
-A deploy replaces the app's whole environment by what --env says, also by nothing; 'ignite app update --env' changes single variables.
-Other settings of an app that exists change only if they are given.`,
+A deploy replaces the app's whole environment by what --env says, also by nothing; 'ignite app update --env'
+changes single variables. Other settings of an app that exists change only if they are given.`,
 		Example: `  ignite app deploy examples/hello
   ignite app deploy . --name acme:hello --env GREETING=Hi --tier small
   ignite app deploy build/app.tar.gz --name hello --runtime procfile`,
@@ -48,7 +49,7 @@ Other settings of an app that exists change only if they are given.`,
 		},
 	}
 	settings.register(command)
-	command.Flags().StringVar(&name, "name", "", "name of the app (default: the name of the folder or archive)")
+	command.Flags().StringVar(&name, "name", "", "`NAME` of the app (default that of the folder or archive)")
 	command.Flags().StringVar(&runtime, "runtime", "", runtimeHelp)
 	completeFrom(command, "runtime", runtimes)
 	return command
@@ -77,7 +78,8 @@ func (c *client) deploy(
 	conn *connection, app appRef, code *ignitev1.CodeSource, command *cobra.Command, settings *settingFlags,
 ) error {
 	ctx := command.Context()
-	if err := c.prepareApp(conn, app, command, settings); err != nil {
+	apply, err := c.prepareApp(conn, app, command, settings)
+	if err != nil {
 		return err
 	}
 	draft := &ignitev1.SaveDraftRequest{OrganizationName: app.org, AppName: app.name, Code: code}
@@ -87,20 +89,32 @@ func (c *client) deploy(
 	if _, err := c.compileDraft(ctx, conn, app); err != nil {
 		return err
 	}
+	if err := apply(); err != nil {
+		return err
+	}
 	return c.publishDraft(ctx, conn, app)
 }
 
-// prepareApp creates the app, or updates the settings of the one there is.
-func (c *client) prepareApp(conn *connection, app appRef, command *cobra.Command, settings *settingFlags) error {
-	answer, err := ask(command.Context(), conn, ignitev1.ComputeServiceClient.GetApp,
+// prepareApp creates the app, or gets ready to update the settings of the one there is. apply is to be called once the
+// code has compiled, so that code which does not compile leaves a serving app as it was.
+func (c *client) prepareApp(
+	conn *connection, app appRef, command *cobra.Command, settings *settingFlags,
+) (apply func() error, err error) {
+	ctx := command.Context()
+	answer, err := ask(ctx, conn, ignitev1.ComputeServiceClient.GetApp,
 		&ignitev1.GetAppRequest{OrganizationName: app.org, AppName: app.name})
-	switch {
-	case status.Code(err) == codes.NotFound:
-		return c.createDeployed(conn, app, command, settings)
-	case err != nil:
-		return fmt.Errorf("get %s: %w", app, err)
+	if status.Code(err) == codes.NotFound {
+		return func() error { return nil }, c.createDeployed(conn, app, command, settings)
 	}
-	return c.updateDeployed(command.Context(), conn, app, command, settings, answer.GetApp())
+	if err != nil {
+		return nil, fmt.Errorf("get %s: %w", app, err)
+	}
+	request, err := settings.update(app, command, answer.GetApp())
+	if err != nil {
+		return nil, err
+	}
+	replaceEnv(request)
+	return func() error { return c.updateDeployed(ctx, conn, request, answer.GetApp().GetEnv()) }, nil
 }
 
 func (c *client) createDeployed(conn *connection, app appRef, command *cobra.Command, settings *settingFlags) error {
@@ -118,21 +132,16 @@ func (c *client) createDeployed(conn *connection, app appRef, command *cobra.Com
 }
 
 func (c *client) updateDeployed(
-	ctx context.Context, conn *connection, app appRef,
-	command *cobra.Command, settings *settingFlags, current *ignitev1.AppMeta,
+	ctx context.Context, conn *connection, request *ignitev1.UpdateAppConfigRequest, environment map[string]string,
 ) error {
-	request, err := settings.update(app, command, current)
-	if err != nil {
-		return err
-	}
-	replaceEnv(request)
-	updating := c.progress.step("Updating " + app.String())
+	app := appRef{request.OrganizationName, request.AppName}
+	updating := c.progress.step("Updating the settings of " + app.String())
 	defer updating.stop()
 	if _, err := ask(ctx, conn, ignitev1.ComputeServiceClient.UpdateAppConfig, request); err != nil {
 		return fmt.Errorf("update %s: %w", app, err)
 	}
 	updating.done()
-	c.warnRemoved(current.GetEnv(), request.GetReplaceEnv().GetValues())
+	c.warnRemoved(environment, request.GetReplaceEnv().GetValues())
 	return nil
 }
 
@@ -143,6 +152,6 @@ func (c *client) warnRemoved(before, after map[string]string) {
 		return kept
 	})
 	if len(removed) > 0 {
-		fmt.Fprintf(c.stderr, "Warning: no longer in the environment: %s\n", printable(strings.Join(removed, ", ")))
+		c.tell("Warning: no longer in the environment: %s", strings.Join(removed, ", "))
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
@@ -21,10 +22,11 @@ func newDraftSaveCommand(c *client) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "save APP --code PATH",
 		Short: "Upload code as the app's draft",
-		Long: `Upload code as the app's draft, in place of the one there may be. Nothing is compiled and nothing changes for callers.
+		Long: `Upload code as the app's draft, in place of the one there may be. Nothing is compiled and nothing changes for
+callers.
 
-PATH is a folder, a tar.gz or zip archive, or a single file. A folder is packed without .git, node_modules, __pycache__, target,
-.venv and symbolic links.`,
+PATH is a folder, a tar.gz or zip archive, or a single file. A folder is packed without .git, node_modules,
+__pycache__, target, .venv and symbolic links.`,
 		Example: `  ignite draft save acme:hello --code examples/hello
   ignite draft save hello --code handler.py`,
 		Args: cobra.ExactArgs(1),
@@ -53,10 +55,10 @@ PATH is a folder, a tar.gz or zip archive, or a single file. A folder is packed 
 		},
 	}
 	flags := command.Flags()
-	flags.StringVarP(&code, "code", "c", "", "folder, tar.gz or zip archive, or single file")
+	flags.StringVarP(&code, "code", "c", "", "`PATH` of a folder, a tar.gz or zip archive, or a single file")
 	flags.StringVar(&runtime, "runtime", "", runtimeHelp)
-	flags.StringVar(&inputSchema, "input-schema", "", "JSON Schema of the payload, or @FILE")
-	flags.StringVar(&outputSchema, "output-schema", "", "JSON Schema of the result, or @FILE")
+	flags.StringVar(&inputSchema, "input-schema", "", "JSON `SCHEMA` of the payload, or @FILE")
+	flags.StringVar(&outputSchema, "output-schema", "", "JSON `SCHEMA` of the result, or @FILE")
 	completeFrom(command, "runtime", runtimes)
 	return command
 }
@@ -91,7 +93,8 @@ func (c *client) saveDraft(
 	size := len(request.GetCode().GetCompile().GetSourceCode()) +
 		len(request.GetCode().GetImage().GetFromCode().GetSourceCode())
 	before := conn.sent.Load()
-	upload := c.progress.upload("Uploading "+bytesText(size), int64(size), func() int64 { return conn.sent.Load() - before })
+	sent := func() int64 { return conn.sent.Load() - before }
+	upload := c.progress.upload("Uploading "+bytesText(size), int64(size), sent)
 	defer upload.stop()
 	answer, err := ask(ctx, conn, ignitev1.ComputeServiceClient.SaveDraft, request)
 	if err != nil {
@@ -179,7 +182,7 @@ func (c *client) compileDraft(
 	}
 	if answer.GetDraft().GetStatus() == ignitev1.VersionStatus_VERSION_STATUS_FAILED {
 		compiling.stop()
-		fmt.Fprint(c.stderr, printable(answer.GetLog()))
+		c.tell("%s", strings.TrimSuffix(answer.GetLog(), "\n"))
 		return nil, fmt.Errorf("%s does not compile: %s", app, answer.GetDraft().GetError())
 	}
 	compiling.done()
@@ -214,7 +217,7 @@ func (c *client) publishDraft(ctx context.Context, conn *connection, app appRef)
 		return fmt.Errorf("publish the draft of %s: %w", app, err)
 	}
 	publishing.done()
-	fmt.Fprintf(c.stderr, "%s version %d serves\n", app, answer.GetVersion())
+	c.tell("%s version %d serves", app, answer.GetVersion())
 	return c.print(answer, func() string { return firstOf(answer.GetApp().GetPublicUrls()) + "\n" })
 }
 

@@ -48,8 +48,9 @@ func newExecutionWatchCommand(c *client) *cobra.Command {
 	return &cobra.Command{
 		Use:   "watch ID",
 		Short: "Follow an execution to its end",
-		Long: `Follow an execution to its end: output is printed as the app produces it, from its beginning, and the result of an app that
-does not stream is printed at the end. The exit code is 0 only if the execution completes. With -o json every update is a line of JSON.
+		Long: `Follow an execution to its end: output is printed as the app produces it, from its beginning, and the result
+of an app that does not stream is printed at the end. The exit code is 0 only if the execution completes.
+With -o json every update is a line of JSON.
 
 Leaving does not end the execution.`,
 		Example: "  ignite execution watch exec_01K2Z4M1T7N8Q9R0S1T2V3W4X5",

@@ -50,12 +50,12 @@ func (c *client) finish(ctx context.Context, err error) int {
 	case err == nil:
 		return 0
 	case ctx.Err() != nil:
-		fmt.Fprintln(c.stderr, "Interrupted")
+		c.tell("Interrupted")
 		return exitInterrupted
 	}
-	fmt.Fprintln(c.stderr, "Error: "+printable(explain(err)))
+	c.tell("Error: %s", explain(err))
 	if hint := c.hint(err); hint != "" {
-		fmt.Fprintln(c.stderr, hint)
+		c.tell("%s", hint)
 	}
 	return exitCode(err)
 }
@@ -99,7 +99,7 @@ func (c *client) hint(err error) string {
 	case codes.Unavailable:
 		return c.unavailableHint(err)
 	case codes.DeadlineExceeded:
-		if strings.Contains(err.Error(), context.DeadlineExceeded.Error()) { // the client's own clock, not one of the server's
+		if strings.Contains(err.Error(), context.DeadlineExceeded.Error()) { // the client's clock, not one of the server's
 			return "Give it longer with --timeout."
 		}
 	}

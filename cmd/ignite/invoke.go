@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -31,12 +32,14 @@ func newInvokeCommand(c *client) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "invoke APP",
 		Short: "Call an app and print its answer",
-		Long: `Call an app and print the body of its answer as it comes. An answer that is not 2xx is printed too, and ends with exit code 1.
+		Long: `Call an app and print the body of its answer as it comes. An answer that is not 2xx is printed too, and ends
+with exit code 1.
 
-Without flags the call is POST / with an empty body. A payload that is JSON is sent as application/json unless --header says otherwise.
+Without flags the call is POST / with an empty body. A payload that is JSON is sent as application/json unless
+--header says otherwise.
 
---async submits the call and prints the id of its execution. --watch submits it and follows the execution to its end: output is printed
-as the app produces it, and the exit code is 0 only if the execution completes.`,
+--async submits the call and prints the id of its execution. --watch submits it and follows the execution to its
+end: output is printed as the app produces it, and the exit code is 0 only if the execution completes.`,
 		Example: `  ignite invoke hello --payload '{"name": "Ada"}'
   ignite invoke acme:hello --payload-file request.json --include
   ignite invoke stream --method get --path /numbers --query 'upto=5'
@@ -70,11 +73,11 @@ as the app produces it, and the exit code is 0 only if the execution completes.`
 func (f *invokeFlags) register(command *cobra.Command) {
 	flags := command.Flags()
 	flags.StringVarP(&f.payload, "payload", "p", "", "body to send")
-	flags.StringVar(&f.payloadFile, "payload-file", "", "file to send as the body, - for standard input")
+	flags.StringVar(&f.payloadFile, "payload-file", "", "`FILE` to send as the body, - for standard input")
 	flags.StringVar(&f.method, "method", "", "HTTP method (default post)")
 	flags.StringVar(&f.path, "path", "", "path, with or without a query (default /)")
 	flags.StringVar(&f.query, "query", "", "query, without the question mark")
-	flags.StringArrayVar(&f.headers, "header", nil, "header 'Name: value'; may be given again")
+	flags.StringArrayVar(&f.headers, "header", nil, "header `'Name: value'`; may be given again")
 	flags.BoolVar(&f.async, "async", false, "submit the call, print the execution's id and leave")
 	flags.BoolVar(&f.watch, "watch", false, "submit the call and follow its execution (--async is implied)")
 	flags.BoolVarP(&f.include, "include", "i", false, "show status, headers and trailers on standard error")
@@ -210,15 +213,15 @@ func (a *answerCopy) showHead(head *ignitev1.InvokeHead) {
 	if !a.include {
 		return
 	}
-	fmt.Fprintf(a.client.stderr, "HTTP %d %s\n", a.status, http.StatusText(a.status))
+	a.client.tell("HTTP %d %s", a.status, http.StatusText(a.status))
 	if lines := head.GetResponseHeaderFields(); len(lines) > 0 {
 		for _, line := range lines {
-			fmt.Fprintln(a.client.stderr, printable(line.GetName()+": "+line.GetValue()))
+			a.client.tell("%s: %s", line.GetName(), line.GetValue())
 		}
 	} else {
 		a.showMap(head.GetResponseHeaders())
 	}
-	fmt.Fprintf(a.client.stderr, "X-Ignite-Execution-Id: %s\n\n", printable(head.GetExecutionId()))
+	a.client.tell("X-Ignite-Execution-Id: %s\n", head.GetExecutionId())
 }
 
 func (a *answerCopy) showTrailer(trailer *ignitev1.InvokeTrailer) {
@@ -226,12 +229,12 @@ func (a *answerCopy) showTrailer(trailer *ignitev1.InvokeTrailer) {
 		return
 	}
 	a.showMap(trailer.GetTrailers())
-	fmt.Fprintf(a.client.stderr, "\n%d bytes in %s\n", trailer.GetTotalBodyBytes(), span(trailer.GetDurationMs()))
+	a.client.tell("\n%d bytes in %s", trailer.GetTotalBodyBytes(), span(trailer.GetDurationMs()))
 }
 
 func (a *answerCopy) showMap(lines map[string]string) {
-	if len(lines) > 0 {
-		fmt.Fprintln(a.client.stderr, printable(strings.ReplaceAll(envText(lines), "=", ": ")))
+	for _, name := range slices.Sorted(maps.Keys(lines)) {
+		a.client.tell("%s: %s", name, lines[name])
 	}
 }
 
@@ -254,5 +257,6 @@ func (c *client) invokeAndWatch(
 	if err != nil {
 		return fmt.Errorf("submit to %s: %w", app, err)
 	}
+	c.tell("Submitted %s", answer.GetExecutionId())
 	return c.watchExecution(ctx, conn, answer.GetExecutionId())
 }

@@ -20,7 +20,7 @@ type invokeStream = grpc.ServerStreamingServer[ignitev1.InvokeResponse]
 
 func head(code uint32) *ignitev1.InvokeResponse {
 	return &ignitev1.InvokeResponse{Frame: &ignitev1.InvokeResponse_Head{Head: &ignitev1.InvokeHead{
-		StatusCode: code, ExecutionId: "exec_1", ResponseHeaders: map[string]string{"content-type": "text/plain"},
+		StatusCode: code, ExecutionId: "exec_1", ResponseHeaders: map[string]string{"content-type": "text/plain; a=b"},
 	}}}
 }
 
@@ -106,7 +106,7 @@ func TestInvokeInclude(t *testing.T) {
 	server.invoke = answering(nil, head(200), chunk("body"), trailer(4))
 	r := newShell(t, server).succeeds("invoke", "acme:hello", "--include")
 	wantText(t, r.stdout, "body")
-	wantText(t, r.stderr, "HTTP 200 OK\ncontent-type: text/plain\nX-Ignite-Execution-Id: exec_1\n\n\n4 bytes in 12ms\n")
+	wantText(t, r.stderr, "HTTP 200 OK\ncontent-type: text/plain; a=b\nX-Ignite-Execution-Id: exec_1\n\n\n4 bytes in 12ms\n")
 
 	repeated := head(200)
 	repeated.GetHead().ResponseHeaderFields = []*ignitev1.HeaderField{{Name: "Set-Cookie", Value: "a=1"}, {Name: "Set-Cookie", Value: "b=2"}}

@@ -16,8 +16,8 @@ type appRef struct {
 
 func (a appRef) String() string { return a.org + ":" + a.name }
 
-// validName is the server's rule for organizations and apps: 1 to 63 of a-z, 0-9, "-" and ".", beginning and ending with
-// a letter or digit.
+// validName is the server's rule for organizations and apps: 1 to 63 of a-z, 0-9, "-" and ".", beginning and ending
+// with a letter or digit.
 var validName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$`)
 
 // parseApp reads ORG:APP, ORG/APP or APP; org is empty in the last case.
@@ -151,7 +151,8 @@ func parseEnum(flag, text, prefix string, values map[string]int32) (int32, error
 // enumChoices lists what parseEnum takes, in the order of the enum.
 func enumChoices(prefix string, values map[string]int32) []string {
 	var choices []string
-	for _, name := range slices.SortedFunc(maps.Keys(values), func(a, b string) int { return int(values[a] - values[b]) }) {
+	byValue := func(a, b string) int { return int(values[a] - values[b]) }
+	for _, name := range slices.SortedFunc(maps.Keys(values), byValue) {
 		if values[name] != 0 {
 			choices = append(choices, shortEnum(name, prefix))
 		}

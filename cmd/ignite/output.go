@@ -81,6 +81,12 @@ func (c *client) write(content string) error {
 	return err
 }
 
+// tell writes a line to stderr, which is for people; what programs read goes to stdout.
+func (c *client) tell(format string, args ...any) {
+	line := printable(fmt.Sprintf(format, args...))
+	_, _ = fmt.Fprintln(c.stderr, line) // there is no other place to say that stderr is gone
+}
+
 // writeBody passes on bytes of an app as they are, at once.
 func (c *client) writeBody(data []byte) error {
 	if len(data) == 0 {
@@ -93,7 +99,8 @@ func (c *client) writeBody(data []byte) error {
 	return nil
 }
 
-// endBody ends the last line of a body on a terminal, where the prompt would stick to it; elsewhere bytes stay as they are.
+// endBody ends the last line of a body on a terminal, where the prompt would stick to it; elsewhere bytes stay as they
+// are.
 func (c *client) endBody() error {
 	if c.lastByte == 0 || c.lastByte == '\n' || !isTerminal(c.stdout) {
 		return nil

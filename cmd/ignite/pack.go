@@ -17,15 +17,16 @@ import (
 const maxArchive = maxMessage - 1<<20
 
 // errArchiveTooLarge is an archive that could not be sent.
-var errArchiveTooLarge = fmt.Errorf("the archive is larger than %s, the most that can be uploaded", bytesText(maxArchive))
+var errArchiveTooLarge = fmt.Errorf(
+	"the archive is larger than %s, the most that can be uploaded", bytesText(maxArchive))
 
 // skippedFolders are never part of an app: they are made from it, or about it.
 var skippedFolders = map[string]bool{
 	".git": true, "node_modules": true, "__pycache__": true, "target": true, ".venv": true,
 }
 
-// packFolder makes a tar.gz of the files below dir. The same files give the same bytes, whatever their times and owners, so
-// that the server knows an archive again by its hash. Links and devices are left out and reported to skipped.
+// packFolder makes a tar.gz of the files below dir. The same files give the same bytes, whatever their times and owners,
+// so that the server knows an archive again by its hash. Links and devices are left out and reported to skipped.
 func packFolder(dir string, limit int, skipped func(name, reason string)) ([]byte, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {

@@ -29,8 +29,8 @@ func (c *client) argument(ctx context.Context, argument string) (string, error) 
 	return string(content), err
 }
 
-// readBounded reads everything, or gives up when ctx ends. A read from a terminal cannot be interrupted, so then the reader stays
-// behind; it ends with the process, which is about to.
+// readBounded reads everything, or gives up when ctx ends. A read from a terminal cannot be interrupted, so then the
+// reader stays behind; it ends with the process, which is about to.
 func readBounded(ctx context.Context, from io.Reader, name string) ([]byte, error) {
 	type result struct {
 		content []byte

@@ -31,6 +31,10 @@ func isTerminal(stream any) bool {
 	return ok && term.IsTerminal(int(file.Fd()))
 }
 
+func (p *progress) line(text string) {
+	_, _ = fmt.Fprintln(p.out, printable(text)) // there is no other place to say that stderr is gone
+}
+
 // activity is one thing that takes time. It redraws its line until it is stopped.
 type activity struct {
 	progress *progress
@@ -51,7 +55,7 @@ func (p *progress) wait(text string) *activity {
 // step is wait for one of several steps: off a terminal it is a line, on one a line stays once it is done.
 func (p *progress) step(text string) *activity {
 	if !p.terminal {
-		fmt.Fprintln(p.out, text)
+		p.line(text)
 	}
 	return p.wait(text)
 }
@@ -60,7 +64,7 @@ func (p *progress) step(text string) *activity {
 // and the bar makes way for a spinner.
 func (p *progress) upload(text string, total int64, sent func() int64) *activity {
 	if !p.terminal {
-		fmt.Fprintln(p.out, text)
+		p.line(text)
 	}
 	return p.begin(text, func(a *activity) {
 		a.fill(total, sent)
@@ -99,7 +103,7 @@ func (a *activity) stop() {
 func (a *activity) done() {
 	a.stop()
 	if a.progress.terminal {
-		fmt.Fprintf(a.progress.out, "%s (%s)\n", a.said(), time.Since(a.began).Round(redrawEvery))
+		a.progress.line(fmt.Sprintf("%s (%s)", a.said(), time.Since(a.began).Round(redrawEvery)))
 	}
 }
 

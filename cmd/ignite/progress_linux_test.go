@@ -121,7 +121,7 @@ func TestUploadBarOnATerminal(t *testing.T) {
 	server := serveOn(t, gatedListener{inner, gate})
 	server.on("SaveDraft", &ignitev1.SaveDraftResponse{})
 	dir := writeFiles(t, "hello", map[string]string{"handler.py": ""})
-	noise := make([]byte, 8<<20) // does not get smaller when it is packed
+	noise := make([]byte, 2<<20) // does not get smaller when it is packed
 	if _, err := rand.Read(noise); err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestUploadBarOnATerminal(t *testing.T) {
 	opening.Go(func() {
 		defer close(gate)
 		// The server has stopped reading. The bar stands where the connection does.
-		if err := seen.await(t.Context(), "Uploading 8.0 MiB", "%", "/8.0 MiB"); err != nil {
+		if err := seen.await(t.Context(), "Uploading 2.0 MiB", "%", "/2.0 MiB"); err != nil {
 			t.Error(err)
 		}
 		if seen.shows("100%") {
@@ -144,7 +144,7 @@ func TestUploadBarOnATerminal(t *testing.T) {
 	sh.stderr = stderr
 	sh.succeeds("draft", "save", "acme:hello", "--code", dir, "--timeout", "20s")
 	opening.Wait()
-	if err := seen.await(t.Context(), "Uploading 8.0 MiB (", "s)"); err != nil {
+	if err := seen.await(t.Context(), "Uploading 2.0 MiB (", "s)"); err != nil {
 		t.Error(err)
 	}
 }

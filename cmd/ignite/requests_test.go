@@ -176,11 +176,11 @@ func TestDeployOfAnAppThatExistsReplacesItsEnvironment(t *testing.T) {
 	wantContains(t, r.stdout, `"publicUrls": [`)
 	wantContains(t, r.stderr, "Warning: no longer in the environment: OLD\n")
 	asked := server.asked()
-	wantRequests(t, asked[1:2], &ignitev1.UpdateAppConfigRequest{
+	wantRequests(t, asked[3:4], &ignitev1.UpdateAppConfigRequest{ // after the draft has compiled
 		OrganizationName: "acme", AppName: "site", ReplaceEnv: &ignitev1.EnvVars{Values: map[string]string{"A": "1"}},
 	})
-	if asked[2].(*ignitev1.SaveDraftRequest).GetCode().GetImage().GetFromCode() == nil {
-		t.Errorf("the draft is not built from an archive: %v", asked[2])
+	if asked[1].(*ignitev1.SaveDraftRequest).GetCode().GetImage().GetFromCode() == nil {
+		t.Errorf("the draft is not built from an archive: %v", asked[1])
 	}
 }
 
@@ -189,7 +189,6 @@ func TestDeployStopsWhenTheCodeDoesNotCompile(t *testing.T) {
 	server := startServer(t)
 	server.on("GetApp", &ignitev1.GetAppResponse{App: &ignitev1.AppMeta{}})
 	answerDeploy(server)
-	server.on("UpdateAppConfig", &ignitev1.UpdateAppConfigResponse{})
 	server.on("CompileDraft", &ignitev1.CompileDraftResponse{
 		Log: "ERROR: no such package\n",
 		Draft: &ignitev1.DraftInfo{
@@ -202,8 +201,8 @@ func TestDeployStopsWhenTheCodeDoesNotCompile(t *testing.T) {
 		t.Errorf("exit code %d", r.code)
 	}
 	wantContains(t, r.stderr, "ERROR: no such package\nError: acme:hello does not compile: pip ended with exit code 1\n")
-	if n := len(server.asked()); n != 4 {
-		t.Errorf("%d requests, want 4: nothing may be published", n)
+	if n := len(server.asked()); n != 3 {
+		t.Errorf("%d requests, want 3: neither settings nor code may reach what serves", n)
 	}
 }
 

@@ -72,15 +72,15 @@ Exit codes: 0 done, 1 failed, 2 invalid argument, 3 unauthenticated, 4 permissio
 
 func (c *client) addGlobalFlags(root *cobra.Command) {
 	flags := root.PersistentFlags()
-	flags.StringVarP(&c.flags.output, "output", "o", "table", "how to print: table, json or yaml (wide is table)")
+	flags.StringVarP(&c.flags.output, "output", "o", "table", "`FORMAT` to print in: table, json or yaml (wide is table)")
 	flags.StringVar(&c.flags.endpoint, "api-endpoint", "",
-		"host:port of the server's gRPC API (IGNITE_API_ENDPOINT; default "+defaultEndpoint+")")
+		"`HOST:PORT` of the server's gRPC API (IGNITE_API_ENDPOINT; default "+defaultEndpoint+")")
 	flags.StringVar(&c.flags.token, "token", "", "token to call with (DODIL_TOKEN, IGNITE_TOKEN)")
-	flags.StringVar(&c.flags.org, "org", "", "organization of apps named without one (IGNITE_ORG_NAME)")
+	flags.StringVar(&c.flags.org, "org", "", "`NAME` of the organization of apps named without one (IGNITE_ORG_NAME)")
 	flags.StringVar(&c.flags.configDir, "config", "",
-		"folder of config.yaml (IGNITE_CONFIG_DIR, DODIL_CONFIG_DIR; default ~/.config/ignite)")
+		"`DIR` of config.yaml (IGNITE_CONFIG_DIR, DODIL_CONFIG_DIR; default ~/.config/ignite)")
 	flags.DurationVar(&c.flags.timeout, "timeout", 5*time.Minute,
-		"how long one request may take, 0 for no limit; invoke and watch have no limit unless this is given")
+		"how long one request may take, 0 for no limit; calls and watches have one only if this is given")
 	flags.BoolVar(&c.flags.debug, "debug", false, "talk without TLS to any server (IGNITE_DEBUG)")
 	completeFrom(root, "output", outputFormats)
 

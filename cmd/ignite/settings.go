@@ -31,30 +31,36 @@ type settingFlags struct {
 
 func (s *settingFlags) register(command *cobra.Command) {
 	flags := command.Flags()
-	flags.StringVarP(&s.tier, "tier", "t", "", "size of a pod: "+strings.Join(enumChoices(tierPrefix, ignitev1.ResourceTier_value), ", "))
+	flags.StringVarP(&s.tier, "tier", "t", "", "`TIER` of a pod: small, medium, large or xlarge")
 	flags.StringVar(&s.description, "description", "", "what the app is for")
-	flags.StringArrayVar(&s.env, "env", nil, "environment variable NAME=VALUE; may be given again")
+	flags.StringArrayVar(&s.env, "env", nil, "environment variable `NAME=VALUE`; may be given again")
 	flags.Uint32Var(&s.limits.MemoryMb, "memory", 0, "memory of a pod in MB, in place of the tier's")
 	flags.Uint32Var(&s.limits.CpuMillicores, "cpu", 0, "CPU of a pod in millicores, in place of the tier's")
-	flags.Uint32Var(&s.limits.TimeoutSecs, "timeout-secs", 0, "how long one call may take once a pod has it (0 = 120)")
+	flags.Uint32Var(&s.limits.TimeoutSecs, "timeout-secs", 0, "seconds one call may take once a pod has it (0 = 120)")
 	flags.Uint32Var(&s.scaling.ReservedCapacity, "reserved", 0, "pods that always run; 0 lets the app scale to zero")
 	flags.Uint32Var(&s.scaling.MaxReplicas, "max-replicas", 0, "the most pods (0 = 10)")
-	flags.Uint32Var(&s.scaling.ScaledownPeriodSecs, "scaledown", 0, "seconds a pod stays up after the last call (0 = 300)")
-	flags.StringVar(&s.scaleMetric, "scale-metric", "", "what one pod can carry is measured in: request_rate or concurrency")
-	flags.Uint32Var(&s.scaling.ScaleThreshold, "scale-threshold", 0, "what one pod can carry, in units of --scale-metric (0 = 10)")
+	flags.Uint32Var(&s.scaling.ScaledownPeriodSecs, "scaledown", 0,
+		"seconds a pod stays up after the last call (0 = 300)")
+	flags.StringVar(&s.scaleMetric, "scale-metric", "",
+		"`METRIC` that --scale-threshold counts: request_rate or concurrency")
+	flags.Uint32Var(&s.scaling.ScaleThreshold, "scale-threshold", 0,
+		"what one pod can carry, in units of --scale-metric (0 = 10)")
 	flags.Uint32Var(&s.maxConcurrency, "max-concurrency", 0, "calls in one pod at a time (0 = 80)")
-	flags.StringVar(&s.healthPath, "health-path", "", "where an HTTP server answers 2xx once it is ready (default /healthz)")
-	flags.UintSliceVar(&s.ports, "port", nil, "port with a public URL; may be given again (default 80)")
-	flags.StringVar(&s.storageMode, "storage-mode", "", "how long a pod's disk is kept: persistent, ephemeral or ttl")
-	flags.StringVar(&s.inputSchema, "input-schema", "", "JSON Schema of the payload, or @FILE")
-	flags.StringVar(&s.outputSchema, "output-schema", "", "JSON Schema of the result, or @FILE")
+	flags.StringVar(&s.healthPath, "health-path", "",
+		"`PATH` where an HTTP server answers 2xx once it is ready (default /healthz)")
+	flags.UintSliceVar(&s.ports, "port", nil, "`PORT` with a public URL; may be given again (default 80)")
+	flags.Lookup("port").DefValue = "" // pflag would show an empty list
+	flags.StringVar(&s.storageMode, "storage-mode", "",
+		"`MODE` in which a pod's disk is kept: persistent, ephemeral or ttl")
+	flags.StringVar(&s.inputSchema, "input-schema", "", "JSON `SCHEMA` of the payload, or @FILE")
+	flags.StringVar(&s.outputSchema, "output-schema", "", "JSON `SCHEMA` of the result, or @FILE")
 	flags.BoolVar(&s.mcp, "mcp-enabled", false, "offer the app as an MCP tool")
 	completeFrom(command, "tier", enumChoices(tierPrefix, ignitev1.ResourceTier_value))
 	completeFrom(command, "scale-metric", enumChoices(metricPrefix, ignitev1.ScaleMetric_value))
 	completeFrom(command, "storage-mode", enumChoices(storagePrefix, ignitev1.StorageMode_value))
 }
 
-// parsed are the flags that need more than cobra to read.
+// parsedSettings are the flags that need more than cobra to read.
 type parsedSettings struct {
 	env                       map[string]string
 	tier                      ignitev1.ResourceTier
@@ -69,7 +75,8 @@ func (s *settingFlags) parse() (parsedSettings, error) {
 	if parsed.env, err = parsePairs("env", s.env); err != nil {
 		return parsed, err
 	}
-	if parsed.tier, err = optionalEnum[ignitev1.ResourceTier]("tier", s.tier, tierPrefix, ignitev1.ResourceTier_value); err != nil {
+	if parsed.tier, err = optionalEnum[ignitev1.ResourceTier](
+		"tier", s.tier, tierPrefix, ignitev1.ResourceTier_value); err != nil {
 		return parsed, err
 	}
 	if parsed.storage, err = optionalEnum[ignitev1.StorageMode](
@@ -145,8 +152,8 @@ func (s *settingFlags) create(app appRef, command *cobra.Command) (*ignitev1.Cre
 }
 
 // update is the request that changes what was given. The API replaces scaling as a whole, so what was not given is kept
-// from current. The limits are replaced as a whole too, and there what was not given is the tier's again: AppMeta shows the limits in
-// force, and sending those back would turn the tier's into explicit ones.
+// from current. The limits are replaced as a whole too, and there what was not given is the tier's again: AppMeta shows
+// the limits in force, and sending those back would turn the tier's into explicit ones.
 func (s *settingFlags) update(
 	app appRef, command *cobra.Command, current *ignitev1.AppMeta,
 ) (*ignitev1.UpdateAppConfigRequest, error) {

@@ -19,7 +19,8 @@ import (
 // runtimes are what --runtime takes. "procfile" is an HTTP server of the user's own; the others are managed.
 var runtimes = []string{"python", "go", "deno", "rust", "procfile"}
 
-const runtimeHelp = "python, go, deno, rust, or procfile for an HTTP server with a Procfile (default: by what is in the source)"
+const runtimeHelp = "`RUNTIME`: python, go, deno, rust, or procfile for an HTTP server with a Procfile " +
+	"(default what the code looks like)"
 
 // readArchive reads the code at path: a folder, which is packed, an archive, or a single file, which is packed alone.
 func (c *client) readArchive(name string) ([]byte, error) {
@@ -28,7 +29,7 @@ func (c *client) readArchive(name string) ([]byte, error) {
 		return nil, usagef("read the code: %w", err)
 	}
 	skipped := func(file, reason string) {
-		fmt.Fprintf(c.stderr, "Warning: %s is left out: %s\n", printable(file), reason)
+		c.tell("Warning: %s is left out: %s", file, reason)
 	}
 	if info.IsDir() {
 		return packFolder(name, maxArchive, skipped)

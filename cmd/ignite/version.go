@@ -134,8 +134,9 @@ func newVersionCodeCommand(c *client) *cobra.Command {
 		Short: "Download the archive of a version, as it was uploaded",
 		Long: `Download the archive of a version, as it was uploaded, by default that of the version that serves.
 It is written to standard output, or to --file.`,
-		Example: "  ignite version code acme:hello > hello.tar.gz\n  ignite version code hello --version 3 --file hello-3.tar.gz",
-		Args:    cobra.ExactArgs(1),
+		Example: `  ignite version code acme:hello > hello.tar.gz
+  ignite version code hello --version 3 --file hello-3.tar.gz`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
 			app, err := c.app(args[0])
 			if err != nil {
@@ -156,7 +157,7 @@ It is written to standard output, or to --file.`,
 		},
 	}
 	command.Flags().Uint32Var(&version, "version", 0, "version to download (0 = the one that serves)")
-	command.Flags().StringVarP(&file, "file", "f", "", "file to write")
+	command.Flags().StringVarP(&file, "file", "f", "", "`FILE` to write")
 	return command
 }
 

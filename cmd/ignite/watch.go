@@ -42,7 +42,7 @@ func (c *client) watchExecution(ctx context.Context, conn *connection, id string
 	w.waiting.stop()
 	if err != nil {
 		if bounded.Err() != nil {
-			fmt.Fprintf(c.stderr, "The execution goes on; follow it again with `ignite execution watch %s`.\n", printable(id))
+			c.tell("The execution goes on; follow it again with `ignite execution watch %s`.", id)
 		}
 		return fmt.Errorf("watch execution %s: %w", id, err)
 	}
@@ -135,7 +135,7 @@ func (w *watcher) fresh(frame *ignitev1.WatchExecutionResponse) bool {
 		return false
 	}
 	if frame.GetChunkIndex() > w.next {
-		fmt.Fprintf(w.client.stderr, "Warning: chunks %d to %d are no longer kept\n", w.next, frame.GetChunkIndex()-1)
+		w.client.tell("Warning: chunks %d to %d are no longer kept", w.next, frame.GetChunkIndex()-1)
 	}
 	w.next = frame.GetChunkIndex() + 1
 	return true
@@ -144,7 +144,7 @@ func (w *watcher) fresh(frame *ignitev1.WatchExecutionResponse) bool {
 func (w *watcher) beginAttempt(attempt uint32) {
 	if w.next > 0 {
 		w.waiting.stop()
-		fmt.Fprintf(w.client.stderr, "Attempt %d begins; what was printed so far is attempt %d's\n", attempt, w.attempt)
+		w.client.tell("Attempt %d begins; what was printed so far is attempt %d's", attempt, w.attempt)
 	}
 	w.attempt, w.next = attempt, 0
 }
@@ -161,7 +161,7 @@ func (w *watcher) conclude() error {
 		if err := w.client.endBody(); err != nil {
 			return err
 		}
-		fmt.Fprintf(w.client.stderr, "%s %s%s\n", printable(w.id), statusText(execution), ranText(execution))
+		w.client.tell("%s %s%s", w.id, statusText(execution), ranText(execution))
 	}
 	if execution.GetStatus() == ignitev1.ExecutionStatus_EXECUTION_STATUS_COMPLETED {
 		return nil

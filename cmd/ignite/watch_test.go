@@ -167,7 +167,7 @@ func TestInvokeAndWatch(t *testing.T) {
 	sh.stdout = stdout
 	r := sh.succeeds("invoke", "acme:hello", "--async", "--watch", "-p", "x")
 	wantText(t, stdout.String(), "one two ")
-	wantText(t, r.stderr, "exec_1 COMPLETED in 142ms\n")
+	wantText(t, r.stderr, "Submitted exec_1\nexec_1 COMPLETED in 142ms\n")
 	wantRequests(t, server.asked(),
 		&ignitev1.InvokeRequest{OrganizationName: "acme", AppName: "hello", Http: &ignitev1.HttpContext{}, Body: []byte("x")},
 		&ignitev1.WatchExecutionRequest{ExecutionId: "exec_1"})
