@@ -1,0 +1,70 @@
+package process
+
+import (
+	"fmt"
+	"os"
+
+	"dodil.io/ignite/engine/pod"
+)
+
+// launch starts the program of spec and answers its pod, which may not be ready yet. After an error nothing is left.
+func (d *Driver) launch(spec pod.Spec) (*process, error) {
+	h, err := newHome(d.dir)
+	if err != nil {
+		return nil, fmt.Errorf("make home: %w", err)
+	}
+	p, err := d.launchIn(h, spec)
+	if err != nil {
+		h.remove()
+		return nil, err
+	}
+	go p.run()
+	if err := h.record(p.pid()); err != nil {
+		p.kill()
+		<-p.done
+		return nil, fmt.Errorf("record process: %w", err)
+	}
+	if !d.keep(p) {
+		p.kill()
+		<-p.done
+		return nil, errClosed
+	}
+	return p, nil
+}
+
+func (d *Driver) launchIn(h home, spec pod.Spec) (*process, error) {
+	socket, port, err := d.door(spec)
+	if err != nil {
+		return nil, fmt.Errorf("find a port: %w", err)
+	}
+	// The pod has its own copy once it is started, and must have the only one: calls to a socket without a process hang.
+	defer socket.Close()
+	p, err := d.launchAt(h, spec, port, socket)
+	if err != nil {
+		d.ports.giveBack(port)
+		return nil, err
+	}
+	return p, nil
+}
+
+// door answers the port where spec will serve, and the socket of it if the pod does not open it by itself.
+func (d *Driver) door(spec pod.Spec) (*os.File, int, error) {
+	if spec.SocketActivation {
+		return socket()
+	}
+	port, err := d.ports.take()
+	return nil, port, err
+}
+
+func (d *Driver) launchAt(h home, spec pod.Spec, port int, socket *os.File) (*process, error) {
+	cmd, err := command(spec, h, port, socket)
+	if err != nil {
+		return nil, err
+	}
+	p := newProcess(d, spec, h, cmd, port)
+	cmd.Stdout, cmd.Stderr = p.log, p.log
+	if err := d.launcher.start(cmd); err != nil {
+		return nil, fmt.Errorf("run %q: %w", spec.Command[0], err)
+	}
+	return p, nil
+}

@@ -1,0 +1,185 @@
+// Package process runs pods as process groups of this machine.
+//
+// A pod is its program and all that the program starts in its process group. It has a private folder for HOME and TMPDIR, shares the
+// code's folder with other pods, and gets nothing of the server's environment but PATH. When its program exits, for whatever reason, what is left
+// of it is killed. Pods do not outlive the server: one that is killed takes its programs with it on Linux (a parent-death signal),
+// and the next to open the same folder kills what they had started.
+//
+// A pod that takes its socket from us (Spec.SocketActivation) is ready when it has been started: the kernel queues its calls, and
+// refuses them once it has exited, because no other process keeps the socket.
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"dodil.io/ignite/engine/pod"
+)
+
+// Options say where a Driver works.
+type Options struct {
+	// Dir is a folder of the driver's own: pods' homes and what is needed to find them after a crash.
+	Dir string
+	// Logger hears of pods that had to be killed; nil is slog.Default().
+	Logger *slog.Logger
+}
+
+// Driver starts processes. It is a pod.Driver.
+type Driver struct {
+	dir      string
+	logger   *slog.Logger
+	launcher launcher
+	ports    ports
+	starts   sync.WaitGroup
+
+	mu     sync.Mutex
+	lock   *os.File // held from Open to Close
+	closed bool
+	pods   map[*process]struct{}
+}
+
+var (
+	errNotOpen = errors.New("the driver is not open")
+	errClosed  = errors.New("the driver is closed")
+)
+
+// New checks options; it does no I/O.
+func New(options Options) (*Driver, error) {
+	if options.Dir == "" {
+		return nil, errors.New("process driver: Dir is empty")
+	}
+	dir, err := filepath.Abs(options.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("process driver: Dir: %w", err)
+	}
+	logger := options.Logger
+	if logger == nil {
+		logger = slog.Default()
+	}
+	return &Driver{
+		dir:      dir,
+		logger:   logger,
+		launcher: newLauncher(),
+		ports:    ports{taken: make(map[int]struct{})},
+		pods:     make(map[*process]struct{}),
+	}, nil
+}
+
+// Open makes the folder the driver's own, kills what a server that was killed left behind there, and lets pods be started.
+// A folder that another driver has open is an error.
+func (d *Driver) Open(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.lock != nil || d.closed {
+		return errors.New("open process driver: it was opened before")
+	}
+	lock, err := lockFolder(d.dir)
+	if err != nil {
+		return fmt.Errorf("open process driver: %w", err)
+	}
+	if err := d.removeLeftovers(ctx); err != nil {
+		lock.Close()
+		return fmt.Errorf("open process driver: %w", err)
+	}
+	d.lock = lock
+	go d.launcher.run()
+	return nil
+}
+
+// Start returns once the pod is ready, as pod.Driver says. A pod that is still starting when the driver is closed fails.
+func (d *Driver) Start(ctx context.Context, spec pod.Spec) (pod.Pod, error) {
+	if err := d.enter(); err != nil {
+		return nil, &pod.StartError{Pod: spec.Name, Reason: err.Error(), Err: err}
+	}
+	defer d.starts.Done()
+	p, err := d.launch(spec)
+	if err != nil {
+		return nil, &pod.StartError{Pod: spec.Name, Reason: err.Error(), Err: err}
+	}
+	if err := p.awaitReady(ctx); err != nil {
+		p.kill()
+		<-p.done
+		return nil, p.startError(err)
+	}
+	return p, nil
+}
+
+// enter counts a start, which Close waits for.
+func (d *Driver) enter() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.closed:
+		return errClosed
+	case d.lock == nil:
+		return errNotOpen
+	}
+	d.starts.Add(1)
+	return nil
+}
+
+// Close stops every pod that is left, those that are starting too, and returns when they are gone. When ctx ends before that,
+// they are killed without the rest of their grace.
+func (d *Driver) Close(ctx context.Context) error {
+	var stopping sync.WaitGroup
+	for _, p := range d.shut() {
+		stopping.Go(func() {
+			if err := p.Stop(ctx); err != nil {
+				p.kill()
+				<-p.done
+			}
+		})
+	}
+	stopping.Wait()
+	d.starts.Wait()
+	return d.release()
+}
+
+// shut lets no more pods start and answers those that there are.
+func (d *Driver) shut() []*process {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
+	var left []*process
+	for p := range d.pods {
+		left = append(left, p)
+	}
+	return left
+}
+
+// release gives the thread and the folder back, once.
+func (d *Driver) release() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.lock == nil {
+		return nil
+	}
+	d.launcher.stop()
+	lock := d.lock
+	d.lock = nil
+	if err := lock.Close(); err != nil {
+		return fmt.Errorf("close process driver: %w", err)
+	}
+	return nil
+}
+
+// keep counts p among the pods that Close stops; false says that it came too late for that.
+func (d *Driver) keep(p *process) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.pods[p] = struct{}{}
+	return !d.closed
+}
+
+// forget is called when nothing of p is left.
+func (d *Driver) forget(p *process) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.pods, p)
+	d.ports.giveBack(p.port)
+}

@@ -1,0 +1,62 @@
+package process_test
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"testing"
+
+	"dodil.io/ignite/engine/pod"
+	"dodil.io/ignite/engine/pod/podtest"
+	"dodil.io/ignite/engine/pod/process"
+)
+
+func TestMain(m *testing.M) {
+	if code, ran := podtest.RunProgram(); ran {
+		os.Exit(code) //nolint:forbidigo // this process is a pod, and TestMain its main
+	}
+	if dir := os.Getenv(serverVariable); dir != "" {
+		if err := runServer(dir); err != nil {
+			panic(err)
+		}
+		return
+	}
+	for _, name := range []string{"IGNITE_NATS_URL", "NATS_CREDS", "LD_PRELOAD_OF_TEST"} {
+		if err := os.Setenv(name, "secret"); err != nil {
+			panic(err)
+		}
+	}
+	m.Run()
+}
+
+func TestDriver(t *testing.T) {
+	t.Parallel()
+	podtest.Exercise(t, func(t *testing.T) pod.Driver { return open(t, t.TempDir()) }, program(t))
+}
+
+// program is a pod that runs this test's binary, which is then podtest's program.
+func program(t testing.TB) pod.Spec {
+	t.Helper()
+	executable, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pod.Spec{Name: "app-1-test", Org: "org", App: "app", Version: 1, Dir: t.TempDir(), Command: []string{executable}}
+}
+
+func open(t testing.TB, dir string) *process.Driver {
+	t.Helper()
+	driver, err := process.New(process.Options{Dir: dir, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := driver.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := driver.Close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	return driver
+}

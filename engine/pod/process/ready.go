@@ -1,0 +1,127 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	minProbeDelay = time.Millisecond
+	maxProbeDelay = 50 * time.Millisecond
+	// probeLimit bounds one try: a program may take the connection long before it can answer.
+	probeLimit = 5 * time.Second
+)
+
+var errExited = errors.New("the program exited")
+
+// probe tries once whether the pod is ready.
+type probe func(ctx context.Context) error
+
+// awaitReady returns nil once the pod takes calls, and an error when it has exited or ctx has ended.
+func (p *process) awaitReady(ctx context.Context) error {
+	try := p.probe()
+	if try == nil {
+		return nil
+	}
+	ctx, release := p.untilExit(ctx)
+	defer release()
+	began := time.Now()
+	for {
+		err := try(ctx)
+		if cause := context.Cause(ctx); cause != nil {
+			return p.notReady(cause, err)
+		}
+		if err == nil {
+			return nil
+		}
+		pause(ctx, probeDelay(time.Since(began)))
+	}
+}
+
+// probe answers nil for a pod that is ready as soon as it is started.
+func (p *process) probe() probe {
+	switch {
+	case p.spec.HealthPath != "":
+		return p.probeHealth
+	case p.spec.SocketActivation:
+		return nil
+	}
+	return p.probeConnect
+}
+
+// untilExit is ctx, and ends with errExited when the program does.
+func (p *process) untilExit(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-p.exited:
+			cancel(errExited)
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() {
+		cancel(nil)
+		watching.Wait()
+	}
+}
+
+// probeDelay grows with the time that has gone by, so that looking adds about a tenth to a start however long that takes.
+func probeDelay(gone time.Duration) time.Duration {
+	return min(max(gone/10, minProbeDelay), maxProbeDelay)
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+func (p *process) probeConnect(ctx context.Context) error {
+	dialer := net.Dialer{Timeout: probeLimit}
+	conn, err := dialer.DialContext(ctx, "tcp4", p.addr.Host)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+func (p *process) probeHealth(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, probeLimit)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.addr.JoinPath(p.spec.HealthPath).String(), nil)
+	if err != nil {
+		return err
+	}
+	transport := &http.Transport{DisableKeepAlives: true}
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	_, _ = io.CopyN(io.Discard, response.Body, 1<<10) // lets the program finish a short answer; what it says does not matter
+	if response.StatusCode < 200 || response.StatusCode > 299 {
+		return fmt.Errorf("it answered %s", response.Status)
+	}
+	return nil
+}
+
+// notReady says what was waited for, and how the last try went.
+func (p *process) notReady(cause, last error) error {
+	if errors.Is(cause, errExited) {
+		return cause
+	}
+	if p.spec.HealthPath != "" {
+		return fmt.Errorf("it did not answer GET http://%s%s with 2xx in time (last: %v): %w", p.addr.Host, p.spec.HealthPath, last, cause)
+	}
+	return fmt.Errorf("it did not listen on %s, the port in $PORT, in time: %w", p.addr.Host, cause)
+}
