@@ -34,19 +34,19 @@ type Config struct {
 func (c Config) Validate() error {
 	var faults []error
 	if c.Dir == "" {
-		faults = append(faults, errors.New("Dir is empty"))
+		faults = append(faults, errors.New("empty Dir"))
 	}
 	if c.MaxUnpackedBytes < 0 {
-		faults = append(faults, fmt.Errorf("MaxUnpackedBytes is %d", c.MaxUnpackedBytes))
+		faults = append(faults, fmt.Errorf("negative MaxUnpackedBytes: %d", c.MaxUnpackedBytes))
 	}
 	if c.MaxFiles < 0 {
-		faults = append(faults, fmt.Errorf("MaxFiles is %d", c.MaxFiles))
+		faults = append(faults, fmt.Errorf("negative MaxFiles: %d", c.MaxFiles))
 	}
 	if c.Timeout < 0 {
-		faults = append(faults, fmt.Errorf("Timeout is %s", c.Timeout))
+		faults = append(faults, fmt.Errorf("negative Timeout: %s", c.Timeout))
 	}
 	if c.MaxBuilds < 0 {
-		faults = append(faults, fmt.Errorf("MaxBuilds is %d", c.MaxBuilds))
+		faults = append(faults, fmt.Errorf("negative MaxBuilds: %d", c.MaxBuilds))
 	}
 	return errors.Join(faults...)
 }

@@ -3,9 +3,11 @@ package build
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +46,7 @@ func TestCheck(t *testing.T) {
 		{"python", pythonCode, handler, ""},
 		{"python without a handler", pythonCode, map[string]string{"main.py": ""}, "handler.py is missing at the root"},
 		{"handler in a folder", pythonCode, map[string]string{"hello/handler.py": "", "hello/lib/x.py": "", "__MACOSX/._x": ""},
-			`inside the folder "hello": pack what is in it, as with tar -czf code.tar.gz -C hello .`},
+			`inside the folder "hello": pack what is in it (tar -czf code.tar.gz -C hello .)`},
 		{"handler in one of two folders", pythonCode, map[string]string{"hello/handler.py": "", "lib/x.py": ""}, "handler.py is missing at the root"},
 		{"procfile", procfileCode, map[string]string{"Procfile": "web: run"}, ""},
 		{"procfile in a folder", procfileCode, map[string]string{"app/Procfile": "web: run"}, `inside the folder "app"`},
@@ -121,6 +123,23 @@ func TestBuildProvisionAndRun(t *testing.T) {
 	}
 	if got := leftovers(t, b.config.Dir); len(got) != 0 {
 		t.Errorf("left behind: %v", got)
+	}
+}
+
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	needs(t, "go")
+	b := openBuilder(t, Config{})
+	examples := filepath.Join("..", "..", "examples")
+	hello, stream := must(Pack(filepath.Join(examples, "hello"))), must(Pack(filepath.Join(examples, "stream")))
+	expect(t, b.Check(pythonCode, hello), "")
+	expect(t, b.Check(procfileCode, stream), "")
+	artifact, log, err := b.Build(t.Context(), procfileCode, stream)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	if files := must(list(t.Context(), inMemory(artifact), b.limits)); !slices.Contains(slices.Collect(maps.Keys(files)), "bin/stream") {
+		t.Errorf("the artifact has %v", slices.Sorted(maps.Keys(files)))
 	}
 }
 

@@ -90,7 +90,7 @@ func (t *tally) claim(name, clean string, folder bool) error {
 		return refuse(name, "is in the archive twice")
 	case taken:
 		return nil
-	case len(t.folders) == t.limits.files:
+	case len(t.folders) == t.files:
 		return t.tooMany()
 	}
 	t.folders[clean] = folder
@@ -100,7 +100,7 @@ func (t *tally) claim(name, clean string, folder bool) error {
 // limitStream bounds a tar with its headers, which may be many and large although no file is.
 func (t *tally) limitStream(source io.Reader) io.Reader {
 	const headers = 4 << 10
-	left := t.limits.bytes + headers*(int64(t.limits.files)+1)
+	left := t.bytes + headers*(int64(t.files)+1)
 	return &limited{source: source, left: &left, over: t.tooLarge}
 }
 

@@ -32,7 +32,7 @@ func explain(err error, files map[string][]byte) error {
 	if folder == "" {
 		return err
 	}
-	return fmt.Errorf("%w; everything is inside the folder %q: pack what is in it, as with tar -czf code.tar.gz -C %s .", err, folder, folder)
+	return fmt.Errorf("%w; everything is inside the folder %q: pack what is in it (tar -czf code.tar.gz -C %s .)", err, folder, folder)
 }
 
 // topFolder answers the one folder that all files are in. What macOS adds to an archive does not count.

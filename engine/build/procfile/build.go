@@ -13,15 +13,23 @@ import (
 	"dodil.io/ignite/store"
 )
 
+// goSettings say where modules come from, and where what was compiled before is kept. How to compile is not the server's business, but
+// the same everywhere.
+var goSettings = []string{
+	"GOROOT", "GOPATH", "GOCACHE", "GOMODCACHE", "GOTMPDIR", "GOENV",
+	"GOPROXY", "GOPRIVATE", "GONOPROXY", "GOSUMDB", "GONOSUMDB", "GOINSECURE", "GOVCS", "GOAUTH",
+}
+
 // Build compiles the Go module in dir, every command of it into bin/. The same code gives the same bytes, wherever it is built.
 func (Runtime) Build(ctx context.Context, dir string, log *toolchain.Log) error {
 	err := toolchain.Run(ctx, toolchain.Command{
 		Dir: dir,
-		// Without debug symbols linking takes half the time; panics still tell their lines. No version control stamp: dir may lie
-		// inside a repository that has nothing to do with the app.
-		Args:     []string{"go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", "bin/", "./..."},
-		Settings: []string{"GO"},
-		Env:      []string{"CGO_ENABLED=0", "GOTOOLCHAIN=local", "GOWORK=off", "GOFLAGS="},
+		// Without debug symbols linking takes half the time; panics still tell their lines.
+		Args:     []string{"go", "build", "-ldflags=-s -w", "-o", "bin/", "./..."},
+		Settings: goSettings,
+		// GOFLAGS also replaces whatever flags the server's user has set. No version control stamp: dir may lie inside a repository
+		// that has nothing to do with the app.
+		Env: []string{"CGO_ENABLED=0", "GOTOOLCHAIN=local", "GOWORK=off", "GOFLAGS=-trimpath -buildvcs=false"},
 	}, log)
 	if errors.Is(err, exec.ErrNotFound) {
 		return fmt.Errorf("%w: compile the Go module: there is no Go toolchain on this server's PATH", store.ErrInvalidCode)

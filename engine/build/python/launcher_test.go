@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -174,6 +175,23 @@ func TestContext(t *testing.T) {
 	want := map[string]string{"execution_id": "exec_1", "function_id": "acme/app", "organization_id": "acme"}
 	if !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestExample(t *testing.T) {
+	t.Parallel()
+	p := startIn(t, New(t.TempDir()), filepath.Join("..", "..", "..", "examples", "hello"))
+	for _, c := range []struct{ payload, want string }{
+		{`{"name": "Ada"}`, `{"message": "Hello, Ada!", "greeted": 1, "execution_id": "exec_1"}`},
+		{"", `{"message": "Hello, world!", "greeted": 2, "execution_id": "exec_1"}`},
+		{`["Ada"]`, `{"message": "Hello, world!", "greeted": 3, "execution_id": "exec_1"}`},
+	} {
+		if a := p.post(c.payload, http.Header{"X-Ignite-Execution-Id": {"exec_1"}}); a.body != c.want {
+			t.Errorf("%q gives %v, want %s", c.payload, a, c.want)
+		}
+	}
+	if f := failureOf(t, p.post("Ada", nil)); f.Type != "JSONDecodeError" {
+		t.Errorf("got %+v", f)
 	}
 }
 
@@ -383,6 +401,7 @@ func (p *instance) talk(connection net.Conn, request string) (answers []answer) 
 			return answers
 		}
 		body, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
 		answers = append(answers, answer{response.StatusCode, response.Header, string(body), err})
 	}
 }

@@ -79,10 +79,11 @@ func run(t testing.TB, r *Runtime, dir string, socket *os.File, env ...string) *
 	}
 	command := exec.CommandContext(context.Background(), launch.Command[0], launch.Command[1:]...)
 	command.Dir = launch.Dir
-	command.Env = append(os.Environ(), env...)
-	for name, value := range maps.All(launch.Env) {
+	command.Env = os.Environ()
+	for name, value := range launch.Env {
 		command.Env = append(command.Env, name+"="+value)
 	}
+	command.Env = append(command.Env, env...)
 	if socket != nil {
 		command.ExtraFiles = []*os.File{socket}
 	}

@@ -18,7 +18,8 @@ type Command struct {
 	Dir string
 	// Args are the program, as a path or to be found on PATH, and its arguments.
 	Args []string
-	// Settings are the beginnings of the names of those variables of the server's environment that are the tool's own, such as "PIP_".
+	// Settings are those variables of the server's environment that are the tool's own: names, or with an underscore at
+	// the end, as in "PIP_", what names begin with.
 	Settings []string
 	// Env is added to what the tool inherits, and wins.
 	Env []string
@@ -55,9 +56,12 @@ func killGroup(command *exec.Cmd) {
 func inherited(environ, settings []string) []string {
 	return slices.DeleteFunc(slices.Clone(environ), func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")
-		own := slices.ContainsFunc(settings, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
-		return !own && !everyTool(name)
+		return !everyTool(name) && !slices.ContainsFunc(settings, func(setting string) bool { return matches(name, setting) })
 	})
+}
+
+func matches(name, setting string) bool {
+	return name == setting || strings.HasSuffix(setting, "_") && strings.HasPrefix(name, setting)
 }
 
 func everyTool(name string) bool {
