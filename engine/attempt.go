@@ -53,14 +53,13 @@ func (w *worker) handle(ctx context.Context, job *stream.Job, at *progress) {
 		return // it is delivered again while it still runs here; that run will acknowledge it
 	}
 	defer w.hands.drop(job)
-	log := w.log.With(slog.String("execution", job.Execution))
 	result := w.process(ctx, job, at)
 	at.move(settling)
 
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), concludeLimit)
 	defer cancel()
 	if err := w.conclude(ctx, job, result); err != nil {
-		log.WarnContext(ctx, "work will come again", slog.Any("error", err))
+		w.log.WarnContext(ctx, "work will come again", slog.String("execution", job.Execution), slog.Any("error", err))
 	}
 }
 
@@ -111,7 +110,7 @@ func (a *attempt) run(ctx context.Context) end {
 	if err != nil {
 		return a.handBack(ctx, err)
 	}
-	a.log.DebugContext(ctx, "execution ended", slog.String("execution", a.held.ID), slog.String("app", a.held.App.String()),
+	a.log.LogAttrs(ctx, slog.LevelDebug, "execution ended", slog.String("execution", a.held.ID), slog.String("app", a.held.App.String()),
 		slog.Uint64("version", uint64(o.version)), slog.Uint64("attempt", uint64(a.held.Attempt)), slog.String("status", string(o.status)))
 	return a.settle(ctx, o)
 }

@@ -10,8 +10,8 @@ import (
 	"dodil.io/ignite/engine/pod"
 )
 
-// exitPatience is how long a broken call waits to learn how its pod ended.
-const exitPatience = time.Second
+// exitPatience is how long a broken call waits to learn whether its pod ended. A pod that hangs up on a call and lives is no news.
+const exitPatience = 200 * time.Millisecond
 
 // call runs the request in a pod. An error says that the execution did not end: it is to be handed back.
 func (a *attempt) call(ctx context.Context) (outcome, error) {
@@ -66,7 +66,7 @@ func (a *attempt) exchange(ctx context.Context, t pod.Target, r pod.Request, o *
 	if err != nil {
 		return err
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }() // read to its end, or of no more interest
 	return a.read(ctx, response, o)
 }
 
@@ -75,13 +75,14 @@ func explain(g grant, err error) error {
 	if !errors.Is(err, pod.ErrBroken) {
 		return err
 	}
-	if !within(exitPatience, g.on.outOfService) {
-		return fmt.Errorf("%w%s", err, lastLines(g.on.pod.Logs()))
-	}
-	if g.on.evicted {
+	gone := within(exitPatience, g.on.outOfService)
+	if gone && g.on.evicted {
 		return errEvicted
 	}
-	return fmt.Errorf("%w: %w", err, g.on.pod.Err())
+	if ended := g.on.pod.Err(); gone && ended != nil {
+		return fmt.Errorf("%w: %w", err, ended)
+	}
+	return fmt.Errorf("%w%s", err, lastLines(g.on.pod.Logs()))
 }
 
 // ended makes an outcome of what a call came to. What fails because calls are cut has not failed.

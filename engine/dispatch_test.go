@@ -72,6 +72,12 @@ func (b *bench) call(ctx context.Context) error {
 	return b.do(ctx, testApp, func(grant) error { return nil })
 }
 
+// elapse lets time pass in a bubble, and everything happen that it brings.
+func elapse(d time.Duration) {
+	time.Sleep(d) //nolint:forbidigo // free in a bubble
+	synctest.Wait()
+}
+
 // target makes a call and answers where it went.
 func (b *bench) target(t *testing.T) (target pod.Target) {
 	t.Helper()
@@ -216,7 +222,7 @@ func TestFailedStartIsSharedAndHeld(t *testing.T) {
 			t.Error("census does not tell the failure")
 		}
 
-		time.Sleep(leastHold)
+		elapse(leastHold)
 		b.starting = func(context.Context, pod.Spec) error { return nil }
 		if err := b.call(t.Context()); err != nil {
 			t.Errorf("call after the hold: %v", err)
@@ -329,7 +335,9 @@ func TestDeletedAppStopsPodsAndCalls(t *testing.T) {
 		if err := <-waiting; !errors.Is(err, pod.ErrAppGone) {
 			t.Errorf("call that waited: %v, want ErrAppGone", err)
 		}
-		<-running
+		if err := <-running; err != nil {
+			t.Errorf("call that ran: %v", err)
+		}
 		synctest.Wait()
 		if got := len(b.driver.Running()); got != 0 {
 			t.Errorf("%d pods run of a deleted app", got)
@@ -364,7 +372,9 @@ func TestCancellationStormLeaksNoSlot(t *testing.T) {
 		}
 		close(release)
 		for _, call := range held {
-			<-call
+			if err := <-call; err != nil {
+				t.Errorf("call that held a slot: %v", err)
+			}
 		}
 		if c := b.census(t.Context(), testApp); c.InFlight != 0 {
 			t.Errorf("%d calls in flight, want none", c.InFlight)

@@ -18,12 +18,12 @@ func TestIdlePodIsStoppedAfterTheScaledownPeriod(t *testing.T) {
 		b.shelf.publish(scaling(store.Scaling{ScaledownPeriodSecs: 60}))
 		for range 5 {
 			b.target(t)
-			time.Sleep(59 * time.Second)
+			elapse(59 * time.Second)
 			if got := len(b.driver.Running()); got != 1 {
 				t.Fatalf("%d pods run within the period, want 1", got)
 			}
 		}
-		time.Sleep(2 * time.Second)
+		elapse(2 * time.Second)
 		if got := len(b.driver.Running()); got != 0 {
 			t.Errorf("%d pods run after the period, want none", got)
 		}
@@ -41,17 +41,19 @@ func TestRunningCallKeepsItsPod(t *testing.T) {
 		b.shelf.publish(scaling(store.Scaling{ScaledownPeriodSecs: 60}))
 		release := make(chan struct{})
 		call := b.hold(t.Context(), release)
-		time.Sleep(time.Hour)
+		elapse(time.Hour)
 		if got := len(b.driver.Running()); got != 1 {
 			t.Errorf("%d pods run under a call of an hour, want 1", got)
 		}
 		close(release)
-		<-call
-		time.Sleep(59 * time.Second)
+		if err := <-call; err != nil {
+			t.Errorf("call: %v", err)
+		}
+		elapse(59 * time.Second)
 		if got := len(b.driver.Running()); got != 1 {
 			t.Errorf("%d pods run within the period after the call, want 1", got)
 		}
-		time.Sleep(2 * time.Minute)
+		elapse(2 * time.Minute)
 		if got := len(b.driver.Running()); got != 0 {
 			t.Errorf("%d pods run after the period, want none", got)
 		}
@@ -65,12 +67,12 @@ func TestReservedPodIsThereWithoutACall(t *testing.T) {
 		if got := len(b.driver.Running()); got != 1 {
 			t.Fatalf("%d pods run, want the reserved one", got)
 		}
-		time.Sleep(24 * time.Hour)
+		elapse(24 * time.Hour)
 		if target := b.target(t); target.Cold {
 			t.Error("a call of an app with a reserved pod was cold")
 		}
 		b.shelf.change(func(app *store.App) { app.Scaling.ReservedCapacity = 0 })
-		time.Sleep(time.Hour)
+		elapse(time.Hour)
 		if got := len(b.driver.Running()); got != 0 {
 			t.Errorf("%d pods run after the reservation ended, want none", got)
 		}
@@ -86,7 +88,7 @@ func TestReservedPodThatAlwaysEndsIsNotStartedInACircle(t *testing.T) {
 			for _, running := range b.driver.Running() {
 				running.Crash("exit status 1")
 			}
-			time.Sleep(100 * time.Millisecond)
+			elapse(100 * time.Millisecond)
 		}
 		// 1, 2, 4, 8 and 16 s apart, and then half a minute.
 		if got := b.driver.Started(); got < 10 || got > 16 {
@@ -107,11 +109,11 @@ func TestPublishedVersionComesUpBeforeTheOldOneDrains(t *testing.T) {
 
 		b.starting = func(ctx context.Context, _ pod.Spec) error { return sleep(ctx, 10*time.Second) }
 		b.shelf.publish(store.Config{})
-		time.Sleep(9 * time.Second)
+		elapse(9 * time.Second)
 		if target := b.target(t); target.Version != 1 || target.Cold {
 			t.Errorf("while the new version starts, a call went to %+v", target)
 		}
-		time.Sleep(2 * time.Second)
+		elapse(2 * time.Second)
 		if target := b.target(t); target.Version != 2 || target.Cold {
 			t.Errorf("when the new version was up, a call went to %+v", target)
 		}
@@ -145,7 +147,9 @@ func TestDrainEndsWithTheAppsTimeout(t *testing.T) {
 		}()
 		synctest.Wait()
 		b.shelf.publish(config)
-		<-call
+		if err := <-call; err != nil {
+			t.Errorf("call: %v", err)
+		}
 		if cut != 30*time.Second {
 			t.Errorf("the old pod was out of service after %v, want 30 s", cut)
 		}
@@ -159,7 +163,7 @@ func TestVersionThatDoesNotComeUpLeavesTheOldOneServing(t *testing.T) {
 		b.starting = func(context.Context, pod.Spec) error { return errors.New("exit status 1") }
 		b.shelf.publish(store.Config{})
 		for range 60 {
-			time.Sleep(time.Second)
+			elapse(time.Second)
 			if target := b.target(t); target.Version != 1 || target.Cold {
 				t.Fatalf("call went to %+v, want the old version", target)
 			}
@@ -171,7 +175,7 @@ func TestVersionThatDoesNotComeUpLeavesTheOldOneServing(t *testing.T) {
 			t.Errorf("%d starts in a minute", got)
 		}
 		b.shelf.activate(1)
-		time.Sleep(time.Minute)
+		elapse(time.Minute)
 		if got := b.driver.Started(); got > 8 {
 			t.Error("a version that was rolled back is still started")
 		}
@@ -201,7 +205,7 @@ func TestPoolOfAQuietAppIsForgotten(t *testing.T) {
 		b.reserved = nil
 		b.shelf.publish(scaling(store.Scaling{ScaledownPeriodSecs: 1}))
 		b.target(t)
-		time.Sleep(10 * time.Minute)
+		elapse(10 * time.Minute)
 		b.mu.RLock()
 		pools := len(b.pools)
 		b.mu.RUnlock()
@@ -232,8 +236,9 @@ func TestVacanciesAreWhatCouldStartNow(t *testing.T) {
 		synctest.Wait()
 		changed := check("with two", 0)
 		close(release)
-		<-first
-		<-second
+		if err := errors.Join(<-first, <-second); err != nil {
+			t.Error(err)
+		}
 		<-changed
 		check("when they are over", 2)
 	})

@@ -2,15 +2,21 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
 	"dodil.io/ignite/engine/pod"
 )
 
-// errStopping is why calls are refused and cut while the engine drains. It is an ErrBusy, because it is not the call's fault.
-var errStopping = fmt.Errorf("the server is stopping: %w", pod.ErrBusy)
+// errStopping is why calls are refused and cut while the engine drains.
+var errStopping error = stoppingError{}
+
+type stoppingError struct{}
+
+func (stoppingError) Error() string { return "the server is stopping" }
+
+// Is makes it an ErrBusy: the call is not at fault and may be tried again.
+func (stoppingError) Is(target error) bool { return target == pod.ErrBusy }
 
 // Run works until ctx ends, then drains: takes no new work, lets running calls finish within the drain time, gives the
 // rest of the work back to the queue, stops the pods, and returns nil once everything it started is gone. It may be called once.

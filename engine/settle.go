@@ -10,8 +10,14 @@ import (
 	"dodil.io/ignite/store"
 )
 
-// writeLimit bounds one try at a write.
-const writeLimit = 10 * time.Second
+const (
+	// writeLimit bounds one try at writing a record: a write that is lost with its connection is not heard of again.
+	writeLimit = 5 * time.Second
+	// resultLimit bounds one try at storing a large result.
+	resultLimit = time.Minute
+	// concludeLimit bounds the sync and the acknowledgement.
+	concludeLimit = 30 * time.Second
+)
 
 // settle stores the outcome, which only the holder of the attempt can, and tries until it is stored, until another worker turns
 // out to hold the record, or until ctx ends; then the job comes again and the attempt is repeated.
@@ -42,8 +48,7 @@ var errNoRoom = errors.New("no room for the result")
 
 // write stores the result and then the record. Writes are not cut by the end of ctx, which means the calls.
 func (a *attempt) write(ctx context.Context, o outcome) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeLimit)
-	defer cancel()
+	ctx = context.WithoutCancel(ctx)
 	next := o.record(a.held)
 	if len(next.Result) > store.MaxInline {
 		// The attempt is in the name, or a worker that has lost the record could overwrite what the next one stored.
@@ -53,11 +58,15 @@ func (a *attempt) write(ctx context.Context, o outcome) error {
 		}
 		next.Result = nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, writeLimit)
+	defer cancel()
 	_, err := a.store.UpdateExecution(ctx, next)
 	return err
 }
 
 func (a *attempt) putResult(ctx context.Context, next store.Execution) error {
+	ctx, cancel := context.WithTimeout(ctx, resultLimit)
+	defer cancel()
 	err := a.store.PutPayload(ctx, next.ResultObject, next.Result)
 	if errors.Is(err, store.ErrFull) {
 		return fmt.Errorf("%w: %w", errNoRoom, err)

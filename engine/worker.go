@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -103,8 +104,7 @@ func (w *worker) listen(ctx context.Context, wake func(stream.App)) {
 	for ctx.Err() == nil {
 		wakes, err := w.stream.Wakes(ctx)
 		if err != nil {
-			w.log.WarnContext(ctx, "cannot hear of new work", slog.Any("error", err))
-			_ = pauses.wait(ctx) // the loop looks at ctx
+			w.retry(ctx, &pauses, fmt.Errorf("listen for wakes: %w", err))
 			continue
 		}
 		pauses.reset()
@@ -121,8 +121,7 @@ func (w *worker) sweep(ctx context.Context, wake func(stream.App)) {
 	for ctx.Err() == nil {
 		apps, err := w.stream.Waiting(ctx)
 		if err != nil {
-			w.log.WarnContext(ctx, "cannot look for waiting work", slog.Any("error", err))
-			_ = pauses.wait(ctx) // the loop looks at ctx
+			w.retry(ctx, &pauses, err)
 			continue
 		}
 		pauses.reset()
@@ -131,6 +130,15 @@ func (w *worker) sweep(ctx context.Context, wake func(stream.App)) {
 		}
 		w.untilSweep(ctx)
 	}
+}
+
+// retry says why work is not looked for and pauses, unless ctx has ended.
+func (w *worker) retry(ctx context.Context, pauses *backoff, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	w.log.WarnContext(ctx, "cannot look for work", slog.Any("error", err))
+	_ = pauses.wait(ctx) // callers look at ctx
 }
 
 func (w *worker) untilSweep(ctx context.Context) {

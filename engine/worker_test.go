@@ -1,0 +1,344 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"dodil.io/ignite/engine/pod"
+	"dodil.io/ignite/store"
+	"dodil.io/ignite/stream"
+	"dodil.io/ignite/stream/streamtest"
+)
+
+func TestExecutionCompletes(t *testing.T) {
+	t.Parallel()
+	seen := make(chan *http.Request, 1)
+	p := start(t, func(w http.ResponseWriter, r *http.Request) {
+		seen <- r.Clone(context.Background())
+		w.Header().Set("X-Kept", "yes")
+		w.Header().Set("Set-Cookie", "session=secret")
+		echo(w, r)
+	}, Config{})
+	id := p.submit(t, []byte("hello"))
+	e := p.untilEnd(t, id)
+	expect(t, e, store.Completed, "")
+	if string(e.Result) != "hello" || e.ResultSize != 5 || e.ResponseStatus != 200 || e.Version != 1 || e.Attempt != 1 || e.Worker != "worker-1" {
+		t.Errorf("record %+v", e)
+	}
+	if e.ResponseHeader.Get("X-Kept") != "yes" || e.ResponseHeader.Get("Set-Cookie") != "" {
+		t.Errorf("kept header %v", e.ResponseHeader)
+	}
+	if e.Streamed || e.Tier != store.TierMedium || e.ColdStart <= 0 || e.Ran <= 0 || e.StartedAt.IsZero() || e.FinishedAt.Before(e.StartedAt) {
+		t.Errorf("record %+v", e)
+	}
+	r := receive(t, seen, "call")
+	if r.URL.Path != "/work" || r.Header.Get(pod.HeaderExecutionID) != id || r.Header.Get(pod.HeaderAttempt) != "1" ||
+		r.Header.Get(pod.HeaderOrganizationID) != caller || !slices.Equal(r.Header["X-Custom"], []string{"a", "b"}) {
+		t.Errorf("pod saw %s %v", r.URL, r.Header)
+	}
+	p.untilNoWork(t)
+}
+
+func TestAppErrorIsKeptAsResult(t *testing.T) {
+	t.Parallel()
+	p := start(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no such thing", http.StatusNotFound) }, Config{})
+	e := p.untilEnd(t, p.submit(t, nil))
+	expect(t, e, store.Failed, codeAppError)
+	if e.ResponseStatus != 404 || string(e.Result) != "no such thing\n" {
+		t.Errorf("record %+v, result %q", e, e.Result)
+	}
+}
+
+func TestStreamedAnswerIsPublishedWhileItComes(t *testing.T) {
+	t.Parallel()
+	next := make(chan struct{})
+	p := start(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Trailer", "X-Sum")
+		for n := range 3 {
+			_, _ = fmt.Fprintf(w, "piece %d\n", n)
+			_ = http.NewResponseController(w).Flush()
+			<-next
+		}
+		w.Header().Set("X-Sum", "3")
+	}, Config{})
+	id := p.submit(t, nil)
+	for n := range 3 {
+		chunks := p.chunks(t, id, 1, n+1)
+		if want := fmt.Sprintf("piece %d\n", n); chunks[n] != want {
+			t.Errorf("chunk %d is %q, want %q", n, chunks[n], want)
+		}
+		next <- struct{}{}
+	}
+	e := p.untilEnd(t, id)
+	expect(t, e, store.Completed, "")
+	if !e.Streamed || e.Chunks != 3 || string(e.Result) != "piece 0\npiece 1\npiece 2\n" || e.ResponseTrailer.Get("X-Sum") != "3" {
+		t.Errorf("record %+v, result %q", e, e.Result)
+	}
+}
+
+func TestLargeBodiesGoThroughTheStore(t *testing.T) {
+	t.Parallel()
+	p := start(t, echo, Config{})
+	body := large(3 << 20)
+	e := p.untilEnd(t, p.submit(t, body))
+	expect(t, e, store.Completed, "")
+	result, err := p.store.Result(t.Context(), e)
+	if err != nil || !bytes.Equal(result, body) || e.ResultObject == "" || e.ResultSize != int64(len(body)) {
+		t.Errorf("result of %d bytes, error %v, record %+v", len(result), err, e)
+	}
+}
+
+func TestResultOverTheLimit(t *testing.T) {
+	t.Parallel()
+	for name, handler := range map[string]http.HandlerFunc{
+		"announced": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(large(2048)) },
+		"streamed": func(w http.ResponseWriter, _ *http.Request) {
+			for range 4 {
+				_, _ = w.Write(large(512))
+				_ = http.NewResponseController(w).Flush()
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := start(t, handler, Config{MaxResultBytes: 1024})
+			e := p.untilEnd(t, p.submit(t, nil))
+			expect(t, e, store.Failed, codeResultTooLarge)
+			if e.ResponseStatus != 200 || len(e.Result) != 0 {
+				t.Errorf("record %+v", e)
+			}
+		})
+	}
+}
+
+func TestManyExecutionsAcrossTwoWorkersRunOnce(t *testing.T) {
+	t.Parallel()
+	const executions = 300
+	var calls counter
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		calls.count(r)
+		echo(w, r)
+	})
+	server := streamtest.Start(t)
+	first := newProcess(t, server, handler, Config{Worker: "first"})
+	first.publish(t, store.Config{MaxConcurrency: 4})
+	first.run()
+	second := newProcess(t, server, handler, Config{Worker: "second"}).run()
+	var ids []string
+	for n := range executions {
+		ids = append(ids, first.submit(t, fmt.Append(nil, n)))
+	}
+	workers := make(map[string]int)
+	for n, id := range ids {
+		e := second.untilEnd(t, id)
+		expect(t, e, store.Completed, "")
+		if string(e.Result) != fmt.Sprint(n) || calls.of(id) != 1 || e.Attempt != 1 {
+			t.Errorf("execution %d: result %q, %d calls, attempt %d", n, e.Result, calls.of(id), e.Attempt)
+		}
+		workers[e.Worker]++
+	}
+	if len(workers) != 2 {
+		t.Errorf("work was done by %v, want both", workers)
+	}
+	first.untilNoWork(t)
+}
+
+func TestWorkMayComeBeforeItsRecord(t *testing.T) {
+	t.Parallel()
+	p := start(t, echo, Config{})
+	id := store.NewExecutionID()
+	p.enqueue(t, id, []byte("early"))
+	p.createRecord(t, id)
+	expect(t, p.untilEnd(t, id), store.Completed, "")
+}
+
+func TestWorkWithoutARecordIsDroppedInTheEnd(t *testing.T) {
+	t.Parallel()
+	p := newProcess(t, streamtest.Start(t), http.NotFoundHandler(), Config{})
+	var waited time.Duration
+	for delivered := 1; ; delivered++ {
+		job := &stream.Job{Work: stream.Work{Execution: store.NewExecutionID(), Owner: caller}, Delivered: delivered}
+		e := p.engine.worker.missing(t.Context(), job)
+		if e.verb == acknowledge {
+			break
+		}
+		waited += e.after
+	}
+	if waited < 30*time.Second || waited > 2*time.Minute {
+		t.Errorf("a record is waited for %v in all, want about a minute", waited)
+	}
+}
+
+func TestQueuedWorkIsFoundAfterARestart(t *testing.T) {
+	t.Parallel()
+	server := streamtest.Start(t)
+	gateway := newProcess(t, server, http.NotFoundHandler(), Config{Worker: "gateway"})
+	gateway.publish(t, store.Config{})
+	id := gateway.submit(t, []byte("waiting"))
+	worker := newProcess(t, server, http.HandlerFunc(echo), Config{}).run()
+	expect(t, worker.untilEnd(t, id), store.Completed, "")
+}
+
+func TestWorkOutlivesARestartOfNATS(t *testing.T) {
+	t.Parallel()
+	server := streamtest.Start(t)
+	called := make(chan struct{}, 10)
+	back := make(chan struct{})
+	p := newProcess(t, server, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		called <- struct{}{}
+		<-back
+		echo(w, r)
+	}), Config{})
+	p.publish(t, store.Config{})
+	p.run()
+	id := p.submit(t, []byte("survivor"))
+	receive(t, called, "call")
+	server.Stop(t)
+	close(back)
+	server.Resume(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := p.conn.FlushWithContext(ctx); err != nil {
+		t.Fatalf("connection is not back: %v", err)
+	}
+	e := p.untilEnd(t, id)
+	expect(t, e, store.Completed, "")
+	p.untilNoWork(t)
+}
+
+func TestConcurrencyBoundsTakenWork(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	running := make(chan struct{}, 100)
+	server := streamtest.Start(t)
+	p := newProcess(t, server, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		running <- struct{}{}
+		<-release
+	}), Config{})
+	p.publish(t, store.Config{MaxConcurrency: 2})
+	var ids []string
+	for range 6 {
+		ids = append(ids, p.submit(t, nil))
+	}
+	p.run()
+	receive(t, running, "call")
+	receive(t, running, "call")
+	held := 0
+	for _, id := range ids {
+		if p.record(t, id).Status == store.Running {
+			held++
+		}
+	}
+	if held != 2 {
+		t.Errorf("%d executions are running, want the 2 that have a slot", held)
+	}
+	close(release)
+	for _, id := range ids {
+		expect(t, p.untilEnd(t, id), store.Completed, "")
+	}
+}
+
+func TestAppChangesWhileWorkWaits(t *testing.T) {
+	t.Parallel()
+	t.Run("deleted", func(t *testing.T) {
+		t.Parallel()
+		p := newProcess(t, streamtest.Start(t), http.HandlerFunc(echo), Config{})
+		p.publish(t, store.Config{})
+		id := p.submit(t, nil)
+		if err := p.store.DeleteApp(t.Context(), testApp); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, p.run().untilEnd(t, id), store.Failed, codeAppDeleted)
+	})
+	t.Run("deleted and made again", func(t *testing.T) {
+		t.Parallel()
+		p := newProcess(t, streamtest.Start(t), http.HandlerFunc(echo), Config{})
+		p.publish(t, store.Config{})
+		id := p.submit(t, nil)
+		if err := p.store.DeleteApp(t.Context(), testApp); err != nil {
+			t.Fatal(err)
+		}
+		p.publish(t, store.Config{})
+		expect(t, p.run().untilEnd(t, id), store.Failed, codeAppDeleted)
+	})
+	t.Run("never published", func(t *testing.T) {
+		t.Parallel()
+		p := newProcess(t, streamtest.Start(t), http.HandlerFunc(echo), Config{})
+		if _, err := p.store.CreateApp(t.Context(), store.App{AppRef: testApp}); err != nil {
+			t.Fatal(err)
+		}
+		id := p.submit(t, nil)
+		expect(t, p.run().untilEnd(t, id), store.Failed, codeNotPublished)
+	})
+}
+
+func TestCensusAnswersOtherProcesses(t *testing.T) {
+	t.Parallel()
+	p := start(t, echo, Config{})
+	p.untilEnd(t, p.submit(t, nil))
+	answers, err := p.stream.Ask(t.Context(), pod.CensusTopic, []byte(`{"org":"acme","app":"hello"}`), time.Second)
+	if err != nil || len(answers) != 1 || string(answers[0]) != `{"ready":1,"starting":0,"in_flight":0}` {
+		t.Errorf("answers %q, error %v", answers, err)
+	}
+}
+
+func TestConfigNamesEveryFault(t *testing.T) {
+	t.Parallel()
+	_, err := New(Config{MaxHeld: -1, DrainTime: -1})
+	if err == nil {
+		t.Fatal("an empty configuration was accepted")
+	}
+	for _, field := range []string{"Store", "Stream", "Driver", "Provisioner", "Worker", "MaxHeld", "DrainTime"} {
+		if !strings.Contains(err.Error(), field) {
+			t.Errorf("%q does not name %s", err, field)
+		}
+	}
+}
+
+func TestDoServesSynchronousCalls(t *testing.T) {
+	t.Parallel()
+	p := start(t, echo, Config{})
+	client := pod.NewClient()
+	defer client.Close()
+	err := p.engine.Do(t.Context(), testApp, func(target pod.Target) error {
+		response, err := client.Do(t.Context(), target, pod.Request{})
+		if err != nil {
+			return err
+		}
+		return response.Body.Close()
+	})
+	if err != nil {
+		t.Errorf("call: %v", err)
+	}
+	own := errors.New("the caller's own")
+	if err := p.engine.Do(t.Context(), testApp, func(pod.Target) error { return own }); !errors.Is(err, own) {
+		t.Errorf("call answered %v, want %v", err, own)
+	}
+}
+
+func TestStopTakingLeavesWorkAndServesCalls(t *testing.T) {
+	t.Parallel()
+	server := streamtest.Start(t)
+	first := newProcess(t, server, http.HandlerFunc(echo), Config{Worker: "first"})
+	first.publish(t, store.Config{})
+	first.run()
+	first.untilEnd(t, first.submit(t, nil))
+	first.engine.StopTaking()
+	first.engine.StopTaking()
+	second := newProcess(t, server, http.HandlerFunc(echo), Config{Worker: "second"}).run()
+	for range 20 {
+		if e := second.untilEnd(t, second.submit(t, nil)); e.Worker != "second" {
+			t.Errorf("work was taken by %s", e.Worker)
+		}
+	}
+	if err := first.engine.Do(t.Context(), testApp, func(pod.Target) error { return nil }); err != nil {
+		t.Errorf("call: %v", err)
+	}
+}
