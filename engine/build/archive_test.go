@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"archive/zip"
 	"bytes"
-	"compress/flate"
 	"compress/gzip"
 	"errors"
 	"io"
@@ -22,6 +21,7 @@ import (
 var generous = limits{bytes: 1 << 20, files: 100}
 
 // tarGz packs headers with their contents; the size is set for whoever left it 0.
+
 func tarGz(t testing.TB, entries ...tarEntry) []byte {
 	t.Helper()
 	return gzipped(t, func(w io.Writer) {
@@ -66,6 +66,7 @@ func special(name string, kind byte) tarEntry {
 }
 
 // tarOf packs the files of a folder that needs no folders of its own.
+
 func tarOf(t testing.TB, files map[string]string) []byte {
 	t.Helper()
 	var entries []tarEntry
@@ -131,6 +132,7 @@ func TestUnpackWritesFilesAndFolders(t *testing.T) {
 }
 
 // modes answers the permissions of everything in dir.
+
 func modes(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -228,6 +230,7 @@ func must[T any](value T, err error) T {
 }
 
 // refuses expects the same refusal from whoever looks at an archive and from whoever unpacks it, and nothing outside of the folder.
+
 func refuses(t *testing.T, content []byte, l limits, want ...string) {
 	t.Helper()
 	outside := t.TempDir()
@@ -252,63 +255,4 @@ func refuses(t *testing.T, content []byte, l limits, want ...string) {
 	}
 }
 
-func TestLimits(t *testing.T) {
-	t.Parallel()
-	l := limits{bytes: 1000, files: 5}
-	many := map[string]string{"1": "", "2": "", "3": "", "4": "", "5": "", "6": ""}
-	cases := []struct {
-		name    string
-		archive []byte
-		want    string
-	}{
-		{"one large file", tarOf(t, map[string]string{"x": strings.Repeat("x", 1001)}), "limit of 1000 bytes (MaxUnpackedBytes)"},
-		{"two files together", tarOf(t, map[string]string{"x": strings.Repeat("x", 500), "y": strings.Repeat("y", 501)}), "limit of 1000 bytes (MaxUnpackedBytes)"},
-		{"zip that is a bomb", squeezedZip(t, 100<<10, 100<<10), "limit of 1000 bytes (MaxUnpackedBytes)"},
-		{"zip whose header lies", squeezedZip(t, 100<<10, 1), "damaged"},
-		{"bomb behind the end", gzipped(t, func(w io.Writer) { _, _ = w.Write(make([]byte, 1<<20)) }), "limit of 1000 bytes (MaxUnpackedBytes)"},
-		{"many files", tarOf(t, many), "limit of 5 files and folders (MaxFiles)"},
-		{"folders that are only implied", tarOf(t, map[string]string{"1/2/3/4/5/6": ""}), "limit of 5 files and folders (MaxFiles)"},
-		{"headers without end", tarGz(t, manyHeaders(100)...), "limit of 1000 bytes (MaxUnpackedBytes)"},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			refuses(t, c.archive, l, c.want)
-		})
-	}
-	t.Run("just fits", func(t *testing.T) {
-		t.Parallel()
-		fits := tarOf(t, map[string]string{"1/2/3/x": strings.Repeat("x", 1000), "y": ""})
-		if _, err := list(t.Context(), inMemory(fits), l); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-func manyHeaders(count int) []tarEntry {
-	comment := tarEntry{header: tar.Header{Typeflag: tar.TypeXGlobalHeader, PAXRecords: map[string]string{"comment": strings.Repeat("c", 500)}}}
-	return slices.Repeat([]tarEntry{comment}, count)
-}
-
 // squeezedZip has a file of a size of which its header says something else.
-func squeezedZip(t testing.TB, size int, said uint64) []byte {
-	t.Helper()
-	var packed bytes.Buffer
-	writer := zip.NewWriter(&packed)
-	var squeezed bytes.Buffer
-	deflater := must(flate.NewWriter(&squeezed, flate.BestSpeed))
-	if _, err := deflater.Write(make([]byte, size)); err != nil {
-		t.Fatal(err)
-	}
-	if err := deflater.Close(); err != nil {
-		t.Fatal(err)
-	}
-	w := must(writer.CreateRaw(&zip.FileHeader{Name: "x", Method: zip.Deflate, CompressedSize64: uint64(squeezed.Len()), UncompressedSize64: said}))
-	if _, err := w.Write(squeezed.Bytes()); err != nil {
-		t.Fatal(err)
-	}
-	if err := writer.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return packed.Bytes()
-}

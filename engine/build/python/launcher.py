@@ -245,17 +245,15 @@ class Connection:
         # BaseException: an app that calls sys.exit() fails its call, and not the pod with everybody else's calls.
         try:
             result = self.server.handler(payload, request.context())
-            if hasattr(type(result), "__next__"):
-                kind, first = next_item(result)
-            else:
-                kind, body = encode(result)
+            streamed = hasattr(type(result), "__next__")
+            kind, data = next_item(result) if streamed else encode(result)
         except BaseException as error:
             self.fail(request, error)
             return
-        if hasattr(type(result), "__next__"):
-            self.stream(request, result, kind, first)
+        if streamed:
+            self.stream(request, result, kind, data)
         else:
-            self.send(200, kind, body)
+            self.send(200, kind, data)
 
     def fail(self, request, error):
         text = report(request, error)

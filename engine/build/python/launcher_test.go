@@ -1,23 +1,16 @@
 package python
 
 import (
-	"bufio"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"maps"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 )
 
 // The handler of most tests does what the payload names.
+
 const handlerOfTests = `
 import json, sys, threading
 
@@ -145,19 +138,6 @@ func TestExceptionIsLogged(t *testing.T) {
 	p.waitFor("ValueError: bad value")
 }
 
-func TestExceptionAfterTheFirstItemBreaksTheConnection(t *testing.T) {
-	t.Parallel()
-	p := start(t, handlerOfTests)
-	a := p.post("fail later", nil)
-	if a.status != http.StatusOK || a.body != "first" || !errors.Is(a.err, io.ErrUnexpectedEOF) {
-		t.Errorf("got %v", a)
-	}
-	p.waitFor("ValueError: too late")
-	if a := p.post("str", nil); a.status != http.StatusOK {
-		t.Errorf("after that a call gives %v", a)
-	}
-}
-
 func TestContext(t *testing.T) {
 	t.Parallel()
 	p := start(t, handlerOfTests)
@@ -217,221 +197,4 @@ func TestWhatTheRuntimeAnswersItself(t *testing.T) {
 	}
 }
 
-func TestItemsAreSentAsTheyCome(t *testing.T) {
-	t.Parallel()
-	p := start(t, `
-import threading
-proceed = threading.Event()
-def handler(payload, ctx):
-    if payload == b"proceed":
-        proceed.set()
-        return b""
-    def items():
-        yield "first\n"
-        proceed.wait()
-        yield "second\n"
-    return items()
-`)
-	response, err := p.open(http.MethodPost, "/", strings.NewReader("stream"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	body := bufio.NewReader(response.Body)
-	if line, err := body.ReadString('\n'); err != nil || line != "first\n" {
-		t.Fatalf("first came %q, %v", line, err)
-	}
-	// Only this call lets the generator make its second item.
-	if a := p.post("proceed", nil); a.status != http.StatusOK {
-		t.Fatal(a)
-	}
-	if rest, err := io.ReadAll(body); err != nil || string(rest) != "second\n" {
-		t.Errorf("then came %q, %v", rest, err)
-	}
-}
-
-func TestGeneratorIsClosedWhenTheCallerLeaves(t *testing.T) {
-	t.Parallel()
-	p := start(t, `
-def handler(payload, ctx):
-    try:
-        while True:
-            yield b"x" * 65536
-    finally:
-        print("closed")
-`)
-	response, err := p.open(http.MethodPost, "/", nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = response.Body.Close()
-	p.waitFor("closed")
-}
-
-func TestModuleStateAndThreadsLiveOn(t *testing.T) {
-	t.Parallel()
-	p := start(t, `
-import queue, threading
-jobs, done = queue.Queue(), []
-def work():
-    while True:
-        done.append(jobs.get())
-        print("worked on", done[-1])
-threading.Thread(target=work, daemon=True).start()
-def handler(payload, ctx):
-    if payload == b"list":
-        return done
-    jobs.put(payload.decode())
-    return b""
-`)
-	for _, job := range []string{"a", "b"} {
-		if a := p.post(job, nil); a.status != http.StatusOK {
-			t.Fatal(a)
-		}
-		p.waitFor("worked on " + job)
-	}
-	if a := p.post("list", nil); a.body != `["a", "b"]` {
-		t.Errorf("got %v", a)
-	}
-}
-
-func TestCallsRunSideBySide(t *testing.T) {
-	t.Parallel()
-	p := start(t, `
-import threading
-everybody = threading.Barrier(50)
-def handler(payload, ctx):
-    everybody.wait()
-    return payload
-`)
-	var calls sync.WaitGroup
-	for i := range 50 {
-		calls.Go(func() {
-			if a := p.post(fmt.Sprint(i), nil); a.body != fmt.Sprint(i) {
-				t.Errorf("call %d got %v", i, a)
-			}
-		})
-	}
-	calls.Wait()
-}
-
-func TestConcurrencyIsBounded(t *testing.T) {
-	t.Parallel()
-	dir := codeIn(t, map[string]string{"handler.py": `
-import threading
-lock, running, most = threading.Lock(), 0, 0
-pair = threading.Barrier(2)
-def handler(payload, ctx):
-    global running, most
-    with lock:
-        running += 1
-        most = max(most, running)
-    pair.wait()
-    with lock:
-        running -= 1
-    return most
-`})
-	p := startIn(t, New(t.TempDir()), dir, "IGNITE_MAX_CONCURRENCY=2")
-	var calls sync.WaitGroup
-	for range 20 {
-		calls.Go(func() {
-			if a := p.post("", nil); a.body != "2" && a.body != "1" {
-				t.Errorf("got %v", a)
-			}
-		})
-	}
-	calls.Wait()
-}
-
-func TestLargeBodies(t *testing.T) {
-	t.Parallel()
-	p := start(t, "import hashlib\ndef handler(payload, ctx): return payload")
-	large := strings.Repeat("0123456789", 500_000)
-	if a := p.post(large, nil); a.body != large {
-		t.Errorf("with a Content-Length: got %d bytes, %v", len(a.body), a.err)
-	}
-	// A reader that net/http does not know has no length, so the body is sent in chunks.
-	chunked := p.do(http.MethodPost, "/", io.MultiReader(strings.NewReader(large), strings.NewReader("end")), nil)
-	if chunked.body != large+"end" {
-		t.Errorf("in chunks: got %d bytes, %v", len(chunked.body), chunked.err)
-	}
-	expecting := p.post("small", http.Header{"Expect": {"100-continue"}})
-	if expecting.body != "small" {
-		t.Errorf("with Expect: got %v", expecting)
-	}
-}
-
-func TestConnectionsAreKept(t *testing.T) {
-	t.Parallel()
-	p := start(t, "def handler(payload, ctx): return payload")
-	connection := p.dial()
-	requests := "POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\none" +
-		"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\ntw\r\n1\r\no\r\n0\r\nTrailer: x\r\n\r\n" +
-		"GET / HTTP/1.1\r\n\r\n" +
-		"POST / HTTP/1.1\r\nContent-Length: 4\r\nConnection: close\r\n\r\nlast"
-	var got []string
-	for _, a := range p.talk(connection, requests) {
-		got = append(got, a.body)
-	}
-	if want := []string{"one", "two", `{"status":"ok"}`, "last"}; !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}
-
-func (p *instance) dial() net.Conn {
-	p.t.Helper()
-	connection, err := net.Dial("tcp", p.addr)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	p.t.Cleanup(func() { _ = connection.Close() })
-	return connection
-}
-
 // talk sends bytes and answers all answers until the connection ends.
-func (p *instance) talk(connection net.Conn, request string) (answers []answer) {
-	p.t.Helper()
-	var writing sync.WaitGroup
-	defer writing.Wait()
-	writing.Go(func() { _, _ = io.WriteString(connection, request) })
-	reader := bufio.NewReader(connection)
-	for {
-		response, err := http.ReadResponse(reader, httptest.NewRequest(http.MethodPost, "/", nil))
-		if err != nil {
-			return answers
-		}
-		body, err := io.ReadAll(response.Body)
-		_ = response.Body.Close()
-		answers = append(answers, answer{response.StatusCode, response.Header, string(body), err})
-	}
-}
-
-func TestMalformedRequests(t *testing.T) {
-	t.Parallel()
-	p := start(t, "def handler(payload, ctx): return payload")
-	cases := []struct {
-		name, request string
-		status        int
-	}{
-		{"no request line", "hello\r\n\r\n", 400},
-		{"old version", "POST / HTTP/1.0\r\n\r\n", 505},
-		{"header without colon", "POST / HTTP/1.1\r\nbad\r\n\r\n", 400},
-		{"space before the colon", "POST / HTTP/1.1\r\nContent-Length : 1\r\n\r\n", 400},
-		{"length that is no number", "POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\n", 400},
-		{"two lengths", "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400},
-		{"length and chunks", "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
-		{"unknown coding", "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501},
-		{"chunk size that is no number", "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n", 400},
-		{"chunk that is too long", "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n", 400},
-		{"endless head", "POST / HTTP/1.1\r\nX: " + strings.Repeat("x", 2<<20), 431},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			answers := p.talk(p.dial(), c.request)
-			if len(answers) != 1 || answers[0].status != c.status {
-				t.Errorf("got %v, want one answer with status %d", answers, c.status)
-			}
-		})
-	}
-}
