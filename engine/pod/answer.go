@@ -1,6 +1,9 @@
 package pod
 
-import "io"
+import (
+	"errors"
+	"io"
+)
 
 // answer is the body of a pod's answer. Its reads and its Close may run concurrently.
 type answer struct {
@@ -13,7 +16,7 @@ func (a *answer) Read(p []byte) (int, error) {
 	n, err := a.body.Read(p)
 	a.call.idle.stop()
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		a.call.finish()
 	case err != nil:
 		err = a.call.translate(ErrBroken, err)

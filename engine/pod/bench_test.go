@@ -1,6 +1,7 @@
 package pod_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -12,7 +13,7 @@ import (
 
 // BenchmarkCall compares a call by Client with the same request by a bare transport.
 func BenchmarkCall(b *testing.B) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") }))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }))
 	b.Cleanup(server.Close)
 	const body = "0123456789abcdef"
 	b.Run("client", func(b *testing.B) {

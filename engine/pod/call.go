@@ -30,7 +30,6 @@ type call struct {
 
 	mu   sync.Mutex
 	conn *conn // that net/http chose, nil before
-	mark int64
 }
 
 // begin starts the clocks and answers the context that the request must carry.
@@ -86,19 +85,20 @@ func (c *call) gotConn(info httptrace.GotConnInfo) {
 	}
 	if c.sent() {
 		c.cancel(errSentTwice)
-		next.seal(0)
+		next.seal()
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.conn, c.mark = next, next.mark()
+	c.conn = next
+	next.take()
 }
 
 // sent reports whether any byte of the call may have reached the pod, and lets no more out.
 func (c *call) sent() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.conn != nil && c.conn.seal(c.mark)
+	return c.conn != nil && c.conn.seal()
 }
 
 // failed translates why there is no head of an answer.
@@ -113,9 +113,9 @@ func (c *call) failed(err error) error {
 // translate finds the reason behind err, which is often only that the connection was closed under it.
 func (c *call) translate(sentinel, err error) error {
 	switch cause := c.cause(); {
-	case cause == errOutOfService || cause == errSentTwice:
+	case errors.Is(cause, errOutOfService), errors.Is(cause, errSentTwice):
 		return fmt.Errorf("call pod %s: %w: %w", c.pod, sentinel, cause)
-	case cause == errFinished:
+	case errors.Is(cause, errFinished):
 		return fmt.Errorf("call pod %s: %w", c.pod, err)
 	case cause != nil:
 		return fmt.Errorf("call pod %s: %w", c.pod, cause)

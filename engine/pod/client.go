@@ -112,7 +112,7 @@ func (r Request) prepare(t Target) (*http.Request, *upload, error) {
 	if err := r.Validate(); err != nil {
 		return nil, nil, err
 	}
-	if !r.Identity.valid() {
+	if !r.valid() {
 		return nil, nil, errors.New("the identity holds a control character")
 	}
 	request := &http.Request{

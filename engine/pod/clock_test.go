@@ -3,6 +3,7 @@ package pod_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"testing"
@@ -58,8 +59,8 @@ func after(parts []string, waits ...time.Duration) http.HandlerFunc {
 				return
 			}
 			if i < len(parts) {
-				io.WriteString(w, parts[i])
-				http.NewResponseController(w).Flush()
+				fmt.Fprint(w, parts[i])
+				_ = http.NewResponseController(w).Flush()
 			}
 		}
 	}
@@ -118,7 +119,7 @@ func TestSlowReaderIsNotIdle(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, want := range []string{"a", "b"} {
-			time.Sleep(time.Hour)
+			time.Sleep(time.Hour) //nolint:forbidigo // in a bubble
 			got := make([]byte, 1)
 			if _, err := io.ReadFull(response.Body, got); err != nil || string(got) != want {
 				t.Errorf("got %q, %v, want %q", got, err, want)
@@ -178,7 +179,7 @@ func TestCloseDisconnects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		left := make(chan struct{})
 		driver := podtest.NewPipe(podtest.Serving(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			http.NewResponseController(w).Flush()
+			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
 			close(left)
 		})))

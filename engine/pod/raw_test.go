@@ -3,6 +3,7 @@ package pod_test
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -114,7 +115,7 @@ func seen(t *testing.T, r pod.Request) (head []string, body string) {
 	target := rawPod(t, func(conn net.Conn) {
 		head, body := readRequest(bufio.NewReader(conn))
 		requests <- request{head, body}
-		io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\n")
+		fmt.Fprint(conn, "HTTP/1.1 204 No Content\r\n\r\n")
 	})
 	response, err := newClient(t).Do(context.Background(), target, r)
 	if err != nil {

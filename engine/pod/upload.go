@@ -38,10 +38,10 @@ func (u *upload) note(n int, err error) error {
 	switch {
 	case u.length >= 0 && u.read > u.length:
 		err = fmt.Errorf("it is longer than the %d bytes announced", u.length)
-	case err == io.EOF && u.read < u.length:
+	case errors.Is(err, io.EOF) && u.read < u.length:
 		err = fmt.Errorf("it ended after %d of the %d bytes announced: %w", u.read, u.length, io.ErrUnexpectedEOF)
 	}
-	if err != nil && err != io.EOF && u.err == nil {
+	if err != nil && !errors.Is(err, io.EOF) && u.err == nil {
 		u.err = err
 	}
 	return err

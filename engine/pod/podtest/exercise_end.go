@@ -127,7 +127,7 @@ func (s suite) closeStopsAll() {
 	if p.Err() != nil {
 		s.Errorf("a pod that was stopped has error %v", p.Err())
 	}
-	s.startFails(s.spec(serves))
+	_ = s.startFails(s.spec(serves))
 }
 
 func (s suite) closeDuringStart() {
@@ -141,7 +141,7 @@ func (s suite) closeDuringStart() {
 	if err := s.driver.Close(s.Context()); err != nil {
 		s.Error(err)
 	}
-	s.mustBeStartError(nil, <-failed)
+	_ = s.mustBeStartError(nil, <-failed)
 	line.mustBeCut(conn)
 }
 

@@ -1,6 +1,7 @@
 package podtest
 
 import (
+	"errors"
 	"io"
 	"net"
 	"testing"
@@ -54,6 +55,6 @@ func (l *lifeline) mustBeCut(conn net.Conn) {
 }
 
 func isTimeout(err error) bool {
-	timeout, ok := err.(net.Error)
+	timeout, ok := errors.AsType[net.Error](err)
 	return ok && timeout.Timeout()
 }

@@ -90,7 +90,7 @@ func startError(spec pod.Spec, err error) error {
 	return &pod.StartError{Pod: spec.Name, Reason: err.Error(), Err: err}
 }
 
-func (m *Memory) serve(spec pod.Spec, handler http.Handler) (*MemoryPod, error) {
+func (m *Memory) serve(spec pod.Spec, handler http.Handler) (pod.Pod, error) {
 	listener, address, err := m.listen()
 	if err != nil {
 		return nil, fmt.Errorf("listen for pod %s: %w", spec.Name, err)

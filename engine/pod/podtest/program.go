@@ -99,7 +99,7 @@ func programHandler(end chan<- int) http.Handler {
 	mux := http.NewServeMux()
 	released := make(chan struct{}, 1)
 	var looked atomic.Int32
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") })
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
 	mux.HandleFunc("/healthy-at-third-look", func(w http.ResponseWriter, _ *http.Request) {
 		if looked.Add(1) < 3 {
 			w.WriteHeader(http.StatusServiceUnavailable)
@@ -107,8 +107,8 @@ func programHandler(end chan<- int) http.Handler {
 	})
 	mux.HandleFunc("/looks", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, looked.Load()) })
 	mux.HandleFunc("/never-healthy", http.NotFound)
-	mux.HandleFunc("/environment", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, strings.Join(os.Environ(), "\n")) })
-	mux.HandleFunc("/folder", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, workingDirectory()) })
+	mux.HandleFunc("/environment", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, strings.Join(os.Environ(), "\n")) })
+	mux.HandleFunc("/folder", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, workingDirectory()) })
 	mux.HandleFunc("/log", func(_ http.ResponseWriter, r *http.Request) { fmt.Fprintln(os.Stdout, r.URL.Query().Get("line")) })
 	mux.HandleFunc("/crash", func(_ http.ResponseWriter, r *http.Request) {
 		end <- exitCode
@@ -116,10 +116,10 @@ func programHandler(end chan<- int) http.Handler {
 	})
 	mux.HandleFunc("/child", startChild)
 	mux.HandleFunc("/stream", func(w http.ResponseWriter, _ *http.Request) {
-		io.WriteString(w, "one")
+		fmt.Fprint(w, "one")
 		_ = http.NewResponseController(w).Flush()
 		<-released
-		io.WriteString(w, "two")
+		fmt.Fprint(w, "two")
 	})
 	mux.HandleFunc("/release", func(http.ResponseWriter, *http.Request) { released <- struct{}{} })
 	return mux

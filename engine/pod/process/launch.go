@@ -1,6 +1,7 @@
 package process
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -15,8 +16,7 @@ func (d *Driver) launch(spec pod.Spec) (*process, error) {
 	}
 	p, err := d.launchIn(h, spec)
 	if err != nil {
-		h.remove()
-		return nil, err
+		return nil, errors.Join(err, h.remove())
 	}
 	go p.run()
 	if err := h.record(p.pid()); err != nil {

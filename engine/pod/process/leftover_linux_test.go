@@ -158,7 +158,7 @@ func TestLeftoverWhoseProcessIdIsReused(t *testing.T) {
 		t.Fatal(err)
 	}
 	open(t, dir)
-	io.WriteString(input, "end\n")
+	fmt.Fprint(input, "end\n")
 	if err := stranger.Wait(); err != nil {
 		t.Errorf("the stranger ended with %v", err)
 	}

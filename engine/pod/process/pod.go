@@ -52,7 +52,7 @@ func newProcess(d *Driver, spec pod.Spec, h home, cmd *exec.Cmd, port int) *proc
 		home:   h,
 		cmd:    cmd,
 		log:    new(tail),
-		logger: d.logger.With(slog.String("pod", spec.Name), slog.String("app", spec.Org+"/"+spec.App)),
+		logger: d.logger.With(slog.String("pod", spec.Name), slog.String("app", spec.Org+"/"+spec.App), slog.Uint64("version", uint64(spec.Version))),
 		forget: d.forget,
 		exited: make(chan struct{}),
 		done:   make(chan struct{}),

@@ -93,7 +93,7 @@ func (d *Driver) Open(ctx context.Context) error {
 
 // Start returns once the pod is ready, as pod.Driver says. A pod that is still starting when the driver is closed fails.
 func (d *Driver) Start(ctx context.Context, spec pod.Spec) (pod.Pod, error) {
-	if err := d.enter(); err != nil {
+	if err := d.enter(ctx); err != nil {
 		return nil, &pod.StartError{Pod: spec.Name, Reason: err.Error(), Err: err}
 	}
 	defer d.starts.Done()
@@ -109,8 +109,11 @@ func (d *Driver) Start(ctx context.Context, spec pod.Spec) (pod.Pod, error) {
 	return p, nil
 }
 
-// enter counts a start, which Close waits for.
-func (d *Driver) enter() error {
+// enter counts a start, which Close waits for, unless there is no sense in one.
+func (d *Driver) enter(ctx context.Context) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -98,7 +99,7 @@ func (p *process) probeConnect(ctx context.Context) error {
 func (p *process) probeHealth(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.addr.JoinPath(p.spec.HealthPath).String(), nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.healthURL(), nil)
 	if err != nil {
 		return err
 	}
@@ -115,13 +116,17 @@ func (p *process) probeHealth(ctx context.Context) error {
 	return nil
 }
 
+func (p *process) healthURL() string {
+	return p.addr.String() + "/" + strings.TrimPrefix(p.spec.HealthPath, "/")
+}
+
 // notReady says what was waited for, and how the last try went.
 func (p *process) notReady(cause, last error) error {
 	if errors.Is(cause, errExited) {
 		return cause
 	}
 	if p.spec.HealthPath != "" {
-		return fmt.Errorf("it did not answer GET http://%s%s with 2xx in time (last: %v): %w", p.addr.Host, p.spec.HealthPath, last, cause)
+		return fmt.Errorf("it did not answer GET %s with 2xx in time (last: %w): %w", p.healthURL(), last, cause)
 	}
 	return fmt.Errorf("it did not listen on %s, the port in $PORT, in time: %w", p.addr.Host, cause)
 }

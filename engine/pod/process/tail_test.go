@@ -55,9 +55,9 @@ func FuzzTail(f *testing.F) {
 	f.Add([]byte("a\nb\r\n\xc3\xbc\n\nc"), 3)
 	f.Fuzz(func(t *testing.T, data []byte, cut int) {
 		var whole, pieces tail
-		whole.Write(data)
+		_, _ = whole.Write(data)
 		for piece := range slices.Chunk(data, min(max(cut, 1), 1<<20)) {
-			pieces.Write(piece)
+			_, _ = pieces.Write(piece)
 		}
 		if got, want := pieces.lines(), whole.lines(); !slices.Equal(got, want) {
 			t.Fatalf("in pieces %q, in one write %q", got, want)
