@@ -2,7 +2,6 @@ package stream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -12,11 +11,15 @@ import (
 // stall is how long after an answer Ask still waits for another. Nobody knows how many there will be.
 const stall = 30 * time.Millisecond
 
+// maxAnswers bounds the answers that wait to be gathered; those beyond are lost.
+const maxAnswers = 256
+
 // Ask sends data to every process that listens on topic and answers what came back within wait. It ends early once
 // no further answer follows the last, and at once if nobody listens; no answer is no error.
 func (s *Stream) Ask(ctx context.Context, topic string, data []byte, wait time.Duration) ([][]byte, error) {
 	inbox := s.conn.NewInbox()
-	sub, err := s.conn.SubscribeSync(inbox)
+	heard := make(chan *nats.Msg, maxAnswers)
+	sub, err := s.conn.ChanSubscribe(inbox, heard)
 	if err != nil {
 		return nil, fmt.Errorf("ask %s: %w", topic, translate(ctx, err))
 	}
@@ -24,42 +27,34 @@ func (s *Stream) Ask(ctx context.Context, topic string, data []byte, wait time.D
 	if err := s.conn.PublishRequest(askSubject(topic), inbox, data); err != nil {
 		return nil, fmt.Errorf("ask %s: %w", topic, translate(ctx, err))
 	}
-	answers, err := gather(ctx, sub, wait)
+	answers, err := gather(ctx, heard, wait)
 	if err != nil {
-		return answers, fmt.Errorf("ask %s: %w", topic, err)
+		return nil, fmt.Errorf("ask %s: %w", topic, err)
 	}
 	return answers, nil
 }
 
-func gather(ctx context.Context, sub *nats.Subscription, wait time.Duration) ([][]byte, error) {
+func gather(ctx context.Context, heard <-chan *nats.Msg, wait time.Duration) ([][]byte, error) {
 	var answers [][]byte
-	end := time.Now().Add(wait)
+	over, stalled := time.NewTimer(wait), time.NewTimer(wait)
+	defer over.Stop()
+	defer stalled.Stop()
 	for {
-		answer, err := nextAnswer(ctx, sub, min(wait, time.Until(end)))
-		switch {
-		case ctx.Err() != nil:
-			return answers, context.Cause(ctx)
-		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrNoResponders):
+		select {
+		case answer := <-heard:
+			if answer.Header.Get("Status") == "503" {
+				return answers, nil
+			}
+			answers = append(answers, answer.Data)
+			stalled.Reset(stall)
+		case <-stalled.C:
 			return answers, nil
-		case err != nil:
-			return answers, translate(ctx, err)
+		case <-over.C:
+			return answers, nil
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
 		}
-		answers = append(answers, answer)
-		wait = stall
 	}
-}
-
-func nextAnswer(ctx context.Context, sub *nats.Subscription, wait time.Duration) ([]byte, error) {
-	bounded, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	message, err := sub.NextMsgWithContext(bounded)
-	if err != nil {
-		return nil, err
-	}
-	if len(message.Data) == 0 && message.Header.Get("Status") == "503" {
-		return nil, nats.ErrNoResponders
-	}
-	return message.Data, nil
 }
 
 // Answer lets reply answer each Ask on topic until ctx ends or the Stream is closed. It returns once it listens; reply runs on a

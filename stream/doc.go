@@ -36,6 +36,10 @@
 // read sooner, so nothing that core NATS loses is lost. A watcher's order is by attempt and index: once a chunk of a newer
 // attempt was seen, those of older ones are dropped. A hole in the stream itself is ErrLost, never skipped.
 //
+// Output and record live in different streams, and nothing orders what two streams tell. A worker stores all output
+// before the terminal record, so whoever has read that record finds all output in the stream: after each Record event the
+// watcher reads the stream, and says Settled when it has given what was there.
+//
 // A watcher holds no consumer and no goroutine: a subscription shared with all who watch the same execution, a few hundred
 // bytes, and while it reads one batch.
 //

@@ -116,7 +116,7 @@ func (h *hub) dispatch(message *nats.Msg) {
 		return
 	}
 	if !output {
-		f.each((*watcher).lapse)
+		f.each((*watcher).change)
 		return
 	}
 	chunk, err := parseStored(execution, attempt, message.Header, message.Data)

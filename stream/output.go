@@ -2,13 +2,11 @@ package stream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/synadia-io/orbit.go/jetstreamext"
 )
 
 // Chunk is a piece of an execution's output.
@@ -23,13 +21,7 @@ type Chunk struct {
 // MaxChunk is the largest chunk in bytes.
 const MaxChunk = 256 << 10
 
-const (
-	indexHeader = "Ignite-Index"
-	// readChunks and readBytes bound one batch, and so what a watcher holds while its reader is slow. A
-	// batch has at least one chunk, whatever its size.
-	readChunks = 64
-	readBytes  = 64 << 10
-)
+const indexHeader = "Ignite-Index"
 
 // PublishChunk appends a piece of output, at most MaxChunk bytes. Acknowledged but not synced on return.
 // A repetition of the same attempt and index may be stored, but no watcher gets it twice.
@@ -68,47 +60,4 @@ func parseStored(execution string, attempt uint32, header nats.Header, data []by
 		return stored{}, fmt.Errorf("%w: chunk of %s has no sequence", ErrInvalid, execution)
 	}
 	return stored{&Chunk{Execution: execution, Attempt: attempt, Index: index, Data: data}, sequence}, nil
-}
-
-// readOutput answers the next chunks of execution stored after sequence, and whether there are more.
-func (s *Stream) readOutput(ctx context.Context, execution string, sequence uint64) ([]stored, bool, error) {
-	if !s.conn.IsConnected() {
-		return nil, false, fmt.Errorf("read output of %s: %w: not connected", execution, ErrUnavailable)
-	}
-	select {
-	case s.reads <- struct{}{}:
-		defer func() { <-s.reads }()
-	case <-ctx.Done():
-		return nil, false, context.Cause(ctx)
-	}
-	messages, err := jetstreamext.GetBatch(ctx, s.js, outputStream, readChunks, jetstreamext.GetBatchSeq(sequence+1),
-		jetstreamext.GetBatchSubject(executionOutput(execution)), jetstreamext.GetBatchMaxBytes(readBytes))
-	if err != nil {
-		return nil, false, translate(ctx, err)
-	}
-	var chunks []stored
-	left := ""
-	for message, err := range messages {
-		if errors.Is(err, jetstreamext.ErrNoMessages) {
-			return chunks, false, nil
-		}
-		if err != nil {
-			return nil, false, translate(ctx, err)
-		}
-		attempt, ok := parseOutput(message.Subject, execution)
-		if !ok {
-			continue
-		}
-		chunk, err := parseStored(execution, attempt, message.Header, message.Data)
-		if err != nil {
-			return nil, false, err
-		}
-		chunks = append(chunks, chunk)
-		left = message.Header.Get("Nats-Num-Pending")
-	}
-	// A batch that no answer came to ends like one that is complete: only what JetStream counted is believed.
-	if left == "" {
-		return nil, false, fmt.Errorf("read output of %s: %w: no answer", execution, ErrUnavailable)
-	}
-	return chunks, left != "0", nil
 }

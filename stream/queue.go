@@ -118,7 +118,8 @@ func (q *Queue) Close() error {
 
 // Take answers up to n jobs, each as soon as it is there, and ends after n, after wait, or with ctx. With a wait of 0
 // it answers what is there at once. Not for concurrent use. An error is the last pair.
-// A job that was taken must be ended by Ack or Return, or it comes again after AckWait.
+// A job that was taken must be ended by Ack or Return, or it comes again after AckWait. That time runs from its delivery, so the
+// loop's body must not keep the next one waiting for long.
 func (q *Queue) Take(ctx context.Context, n int, wait time.Duration) iter.Seq2[*Job, error] {
 	return func(yield func(*Job, error) bool) {
 		deadline := time.Now().Add(wait)

@@ -47,10 +47,8 @@ type Stream struct {
 	js      jetstream.JetStream
 	waker   *waker
 	hub     *hub
+	reader  *reader
 	census  census
-	// reads bounds the batched reads of output under way, and with them their memory: after a lost
-	// connection every watcher reads again at once.
-	reads chan struct{}
 
 	closing chan struct{}
 	running sync.WaitGroup
@@ -60,8 +58,6 @@ type Stream struct {
 	reconnect chan struct{}
 	closed    bool
 }
-
-const concurrentReads = 16
 
 // Open makes the streams that are missing. ctx bounds the opening only.
 func Open(ctx context.Context, o Options) (*Stream, error) {
@@ -76,13 +72,17 @@ func Open(ctx context.Context, o Options) (*Stream, error) {
 	if err := makeStreams(ctx, js, o); err != nil {
 		return nil, err
 	}
+	reader, err := newReader(o.Conn)
+	if err != nil {
+		return nil, translate(ctx, err)
+	}
 	s := &Stream{
 		options:   o,
 		conn:      o.Conn,
 		js:        js,
 		waker:     newWaker(o.Conn),
 		hub:       newHub(o.Conn),
-		reads:     make(chan struct{}, concurrentReads),
+		reader:    reader,
 		closing:   make(chan struct{}),
 		reconnect: make(chan struct{}),
 	}
@@ -150,6 +150,7 @@ func (s *Stream) Close() error {
 	s.mu.Unlock()
 	close(s.closing)
 	s.running.Wait()
+	s.reader.close()
 	return nil
 }
 

@@ -17,21 +17,25 @@ const (
 	patience = time.Minute
 )
 
-// Event is something that a watcher of one execution may have to do.
+// Event is something that a watcher of one execution may have to do. Exactly one field is set.
 type Event struct {
-	// Chunk is output, in order and without a gap within an attempt; nil if the record changed. It is shared
-	// by all watchers of the execution and must not be changed.
+	// Chunk is output, in order and without a gap within an attempt. It is shared by all watchers of the
+	// execution and must not be changed.
 	Chunk *Chunk
 	// Record says that the record changed, or may have; read it again.
 	Record bool
+	// Settled follows each Record, after all the chunks that were stored when the Record event was over. So
+	// whoever read a terminal record at a Record event has had all of its output once Settled comes, and not before:
+	// the record may be newer than the change that was told.
+	Settled bool
 }
 
-// Watch follows one execution from the chunk at index `from` of attempt `attempt` on (0, 0: from the very first).
-// The first event has Record set and comes before any chunk, the second Record after the chunks stored so far. Each later
-// one comes after every chunk that was stored before the change it tells of; so who reads a terminal record then has had all output.
-// It never misses silently: a reader that is slow is served at its own pace from the
-// stream, and output that is gone is ErrLost. It ends with ctx, or with an error as its last pair; a connection that comes back within a
-// minute is no error. Nothing of JetStream is held while it waits.
+// Watch follows one execution from the chunk at index `from` of attempt `attempt` on (0, 0: from the very first). The
+// first event has Record set.
+//
+// It never misses silently: a reader that is slow is served at its own pace from the stream, and output that is
+// gone is ErrLost. It ends with ctx, or with an error as its last pair; a connection that comes back within a minute
+// is no error. Nothing of JetStream is held while it waits.
 func (s *Stream) Watch(ctx context.Context, execution string, attempt uint32, from int64) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		err := s.watch(ctx, execution, position{attempt: attempt, index: from}, func(e Event) bool { return yield(e, nil) })
@@ -51,9 +55,6 @@ func (s *Stream) watch(ctx context.Context, execution string, from position, yie
 		return err
 	}
 	defer s.hub.remove(w)
-	if !yield(Event{Record: true}) {
-		return errStopped
-	}
 	return s.follow(ctx, w, yield)
 }
 
@@ -102,7 +103,7 @@ func (s *Stream) wait(ctx context.Context, w *watcher, timer *time.Timer) error 
 	case <-w.woken:
 		return nil
 	case <-timer.C:
-		w.lapse()
+		w.change()
 		return nil
 	case <-s.closing:
 		return ErrClosed
@@ -111,21 +112,30 @@ func (s *Stream) wait(ctx context.Context, w *watcher, timer *time.Timer) error 
 	}
 }
 
-// give yields everything that is there now; the record last, since who reads a terminal one goes away.
+// give yields everything that is there now. The stream is read after the record was told of, because only that can
+// find all that was stored before what the reader reads then.
 func (s *Stream) give(ctx context.Context, w *watcher, yield func(Event) bool) error {
-	ready, stale := w.collect()
-	for _, chunk := range ready {
+	news := w.collect()
+	for _, chunk := range news.ready {
 		if !yield(Event{Chunk: chunk}) {
 			return errStopped
 		}
 	}
-	if !stale {
+	if news.stale {
+		if err := s.giveStored(ctx, w, yield); err != nil {
+			return err
+		}
+	}
+	if !news.record {
 		return nil
+	}
+	if !yield(Event{Record: true}) {
+		return errStopped
 	}
 	if err := s.giveStored(ctx, w, yield); err != nil {
 		return err
 	}
-	if w.takeRecord() && !yield(Event{Record: true}) {
+	if !yield(Event{Settled: true}) {
 		return errStopped
 	}
 	return nil
@@ -136,7 +146,7 @@ func (s *Stream) giveStored(ctx context.Context, w *watcher, yield func(Event) b
 	for more := true; more; {
 		var chunks []stored
 		var err error
-		if chunks, more, err = s.readOutput(ctx, w.execution, w.sequence()); err != nil {
+		if chunks, more, err = s.reader.read(ctx, w.execution, w.sequence()); err != nil {
 			return err
 		}
 		for _, chunk := range chunks {

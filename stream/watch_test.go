@@ -40,10 +40,14 @@ func tellRecord(t testing.TB, conn *nats.Conn) {
 
 // seen is what a watcher has seen, for comparing.
 func seen(e stream.Event) string {
-	if e.Record {
+	switch {
+	case e.Record:
 		return "record"
+	case e.Settled:
+		return "settled"
+	default:
+		return string(e.Chunk.Data)
 	}
-	return string(e.Chunk.Data)
 }
 
 // watchUntil answers the events up to last, calling at for each.
@@ -95,40 +99,41 @@ func TestWatchStoredOutput(t *testing.T) {
 	}
 }
 
-// The second record event says that all that was stored has been given.
-func TestWatchGivesTheRecordAfterItsOutput(t *testing.T) {
+// Output that is stored between a change and the reading of the record must come before Settled.
+func TestWatchSettlesAfterAllOutput(t *testing.T) {
 	t.Parallel()
 	s, server := open(t, stream.Options{})
-	publish(t, s, 1, 0, 1)
+	publish(t, s, 1, 0)
 	ctx := within(t, patience)
-	var got []string
-	for event, err := range s.Watch(ctx, running, 0, 0) {
-		if err != nil {
-			t.Fatal(err)
+	next := int64(1)
+	changes := 0
+	got, err := watchUntil(ctx, s.Watch(ctx, running, 0, 0), "1.4", func(event string) {
+		switch event {
+		case "record":
+			publish(t, s, 1, next)
+			next++
+		case "settled":
+			if changes++; changes <= 2 {
+				publish(t, s, 1, next)
+				next++
+				tellRecord(t, server.Conn)
+			}
 		}
-		got = append(got, seen(event))
-		if len(got) == 4 {
-			publish(t, s, 1, 2)
-			tellRecord(t, server.Conn)
-		}
-		if len(got) == 6 {
-			break
-		}
-	}
-	wantEvents(t, got, nil, "record", "1.0", "1.1", "record", "1.2", "record")
+	})
+	wantEvents(t, got, err, "record", "1.0", "1.1", "settled", "1.2", "record", "1.3", "settled", "1.4")
 }
 
 func TestWatchLiveOutput(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t, stream.Options{})
 	ctx := within(t, patience)
-	records, next := 0, int64(0)
+	settled, next := false, int64(0)
 	got, err := watchUntil(ctx, s.Watch(ctx, running, 0, 0), "1.99", func(event string) {
-		if event == "record" {
-			records++
+		if event == "settled" {
+			settled = true
 		}
 		// Each chunk is published when the one before it was seen.
-		if records == 2 && next < 100 {
+		if settled && next < 100 {
 			publish(t, s, 1, next)
 			next++
 		}
@@ -139,13 +144,12 @@ func TestWatchLiveOutput(t *testing.T) {
 	wantInOrder(t, got[2:], 1, 0, 100)
 }
 
-// wantInOrder fails unless got is the chunks of attempt from index `from` to below `to`, each once. Record events may come
-// at any time.
+// wantInOrder fails unless the chunks in got are those of attempt from index `from` to below `to`, each once.
 func wantInOrder(t testing.TB, got []string, attempt uint32, from, to int64) {
 	t.Helper()
 	next := from
 	for _, event := range got {
-		if event == "record" {
+		if event == "record" || event == "settled" {
 			continue
 		}
 		if want := fmt.Sprintf("%d.%d", attempt, next); event != want {
@@ -183,17 +187,14 @@ func TestWatchNewAttemptLive(t *testing.T) {
 	s, _ := open(t, stream.Options{})
 	publish(t, s, 1, 0, 1)
 	ctx := within(t, patience)
-	records := 0
 	got, err := watchUntil(ctx, s.Watch(ctx, running, 0, 0), "2.1", func(event string) {
-		if event == "record" {
-			if records++; records == 2 {
-				publish(t, s, 2, 0)
-				publish(t, s, 1, 2)
-				publish(t, s, 2, 1)
-			}
+		if event == "settled" {
+			publish(t, s, 2, 0)
+			publish(t, s, 1, 2)
+			publish(t, s, 2, 1)
 		}
 	})
-	wantEvents(t, got, err, "record", "1.0", "1.1", "record", "2.0", "2.1")
+	wantEvents(t, got, err, "record", "1.0", "1.1", "settled", "2.0", "2.1")
 }
 
 func TestWatchDropsRepetitions(t *testing.T) {
@@ -201,15 +202,12 @@ func TestWatchDropsRepetitions(t *testing.T) {
 	s, _ := open(t, stream.Options{})
 	publish(t, s, 1, 0, 0, 1, 0, 1)
 	ctx := within(t, patience)
-	records := 0
 	got, err := watchUntil(ctx, s.Watch(ctx, running, 0, 0), "1.2", func(event string) {
-		if event == "record" {
-			if records++; records == 2 {
-				publish(t, s, 1, 1, 0, 2)
-			}
+		if event == "settled" {
+			publish(t, s, 1, 1, 0, 2)
 		}
 	})
-	wantEvents(t, got, err, "record", "1.0", "1.1", "record", "1.2")
+	wantEvents(t, got, err, "record", "1.0", "1.1", "settled", "1.2")
 }
 
 func TestWatchSaysWhatIsLost(t *testing.T) {
@@ -240,16 +238,13 @@ func TestSlowWatcherMissesNothing(t *testing.T) {
 	const count = 400
 	s, _ := open(t, stream.Options{})
 	ctx := within(t, patience)
-	records := 0
 	got, err := watchUntil(ctx, s.Watch(ctx, running, 0, 0), fmt.Sprintf("1.%d", count-1), func(event string) {
-		if event != "record" {
+		if event != "settled" {
 			return
 		}
 		// All is published while this reader does nothing: far more than is kept for it.
-		if records++; records == 2 {
-			for index := range int64(count) {
-				publish(t, s, 1, index)
-			}
+		for index := range int64(count) {
+			publish(t, s, 1, index)
 		}
 	})
 	if err != nil {
@@ -313,9 +308,8 @@ func TestWatchEndsWithTheStream(t *testing.T) {
 	s, _ := open(t, stream.Options{})
 	ctx := within(t, patience)
 	var closing sync.WaitGroup
-	records := 0
-	_, err := watchUntil(ctx, s.Watch(ctx, running, 0, 0), "never", func(string) {
-		if records++; records == 2 {
+	_, err := watchUntil(ctx, s.Watch(ctx, running, 0, 0), "never", func(event string) {
+		if event == "settled" {
 			closing.Go(func() {
 				if err := s.Close(); err != nil {
 					t.Error(err)
@@ -377,12 +371,8 @@ func TestManyWatchersOfOneExecution(t *testing.T) {
 	var watching sync.WaitGroup
 	for range watchers {
 		watching.Go(func() {
-			records := 0
 			got, err := watchUntil(ctx, s.Watch(ctx, running, 0, 0), fmt.Sprintf("1.%d", count-1), func(event string) {
-				if event != "record" {
-					return
-				}
-				if records++; records == 2 && caughtUp.Add(1) == watchers {
+				if event == "settled" && caughtUp.Add(1) == watchers {
 					close(all)
 				}
 			})

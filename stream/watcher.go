@@ -15,11 +15,9 @@ const (
 // watcher is what the hub and one reader share. The hub hands over a chunk in memory only if it is exactly the next one and
 // the reader is not reading from the stream; whatever else it hears only makes the watcher stale.
 //
-//	          hub: gap, full, record, lapse
-//	following ─────────────────────────────► stale
-//	    ▲                                      │ reader: collect
-//	    └──── reader: settled, not stale ─── reading ◄─┐
-//	                                           └───────┘ hub: anything that was not read yet
+//	following ──hub: gap, full, lapse──► stale ──reader: collect──► reading
+//	    ▲  └───────hub: change, lapse──► record ─┘                  │  ▲ │
+//	    └───────────────reader: settled, nothing new────────────────┘  └─┘ hub: what was not read yet
 type watcher struct {
 	execution string
 	// woken holds a token when there is something to collect.
@@ -32,15 +30,14 @@ type watcher struct {
 	// ready was handed over and waits for the reader.
 	ready []*Chunk
 	bytes int
-	// stale says that the stream has to be read, reading that the reader is doing so.
-	stale, reading bool
-	// record says that the reader has to be told to read the record.
-	record bool
+	// stale says that the stream has to be read before what follows can be handed over, record that the
+	// reader has to be told to read the record, reading that it reads the stream.
+	stale, record, reading bool
 }
 
-// newWatcher begins stale: what is stored already has to be read.
+// newWatcher begins with the record; what is stored already is read after it.
 func newWatcher(execution string, from position) *watcher {
-	return &watcher{execution: execution, woken: make(chan struct{}, 1), at: from, stale: true, record: true}
+	return &watcher{execution: execution, woken: make(chan struct{}, 1), at: from, record: true}
 }
 
 // hear takes what the hub heard.
@@ -51,7 +48,7 @@ func (w *watcher) hear(heard stored) {
 	switch {
 	case place == before:
 		return
-	case place == wanted && !w.stale && !w.reading && w.room(heard.chunk):
+	case place == wanted && !w.behind() && w.room(heard.chunk):
 		w.ready = append(w.ready, heard.chunk)
 		w.bytes += len(heard.chunk.Data)
 		w.advance(heard)
@@ -70,7 +67,18 @@ func (w *watcher) advance(to stored) {
 	w.last = to.sequence
 }
 
-// lapse makes the reader read the stream and then the record.
+// behind reports whether the reader has to read the stream, or does.
+func (w *watcher) behind() bool { return w.stale || w.record || w.reading }
+
+// change makes the reader read the record, and then the stream.
+func (w *watcher) change() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.record = true
+	w.wake()
+}
+
+// lapse makes the reader read everything, because something was missed.
 func (w *watcher) lapse() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -85,39 +93,35 @@ func (w *watcher) wake() {
 	}
 }
 
-// collect answers what was handed over, and whether the stream has to be read. If so the hub hands over nothing
-// until settled.
-func (w *watcher) collect() (ready []*Chunk, stale bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	ready, stale = w.ready, w.stale
-	w.ready, w.bytes = nil, 0
-	w.reading, w.stale = w.stale, false
-	return ready, stale
+// news is what a watcher's reader has not seen yet.
+type news struct {
+	ready         []*Chunk
+	stale, record bool
 }
 
-// settled ends reading if nothing came that was not read.
+// collect takes the news. If they say to read the stream, the hub hands over nothing until settled.
+func (w *watcher) collect() news {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := news{ready: w.ready, stale: w.stale, record: w.record}
+	w.reading = w.stale || w.record
+	w.ready, w.bytes, w.stale, w.record = nil, 0, false, false
+	return n
+}
+
+// settled ends reading and reports whether nothing came that was not read.
 func (w *watcher) settled() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.reading = false
-	return !w.stale && len(w.ready) == 0
+	return !w.stale && !w.record && len(w.ready) == 0
 }
 
-// postpone ends reading that got no answer.
+// postpone ends reading that got no answer; all of it is to be done again, the record too, as its Settled is owed.
 func (w *watcher) postpone() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.reading, w.stale = false, true
-}
-
-// takeRecord is asked after the stream was read: a record that changes from here on is told of again.
-func (w *watcher) takeRecord() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	record := w.record
-	w.record = false
-	return record
+	w.reading, w.stale, w.record = false, true, true
 }
 
 func (w *watcher) sequence() uint64 {

@@ -1,0 +1,132 @@
+package stream_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"dodil.io/ignite/stream"
+)
+
+func BenchmarkEnqueue(b *testing.B) {
+	s, _ := open(b, stream.Options{})
+	for number := 0; b.Loop(); number++ {
+		enqueue(b, s, workOf(hello, number))
+	}
+}
+
+// 64 callers for 16 apps.
+func BenchmarkEnqueueParallel(b *testing.B) {
+	s, _ := open(b, stream.Options{})
+	var number atomic.Int64
+	b.SetParallelism(64 / runtime.GOMAXPROCS(0))
+	b.RunParallel(func(p *testing.PB) {
+		for p.Next() {
+			n := int(number.Add(1))
+			app := stream.App{Org: "acme", Name: fmt.Sprintf("app-%d", n%16)}
+			enqueue(b, s, workOf(app, n))
+		}
+	})
+}
+
+func BenchmarkTakeAndAck(b *testing.B) {
+	for _, size := range []int{1, 16, 64} {
+		b.Run(fmt.Sprintf("take=%d", size), func(b *testing.B) { benchmarkTake(b, size) })
+	}
+}
+
+// benchmarkTake acknowledges each job on a goroutine of its own, as a worker does, and counts only that and the taking.
+func benchmarkTake(b *testing.B, size int) {
+	s, _ := open(b, stream.Options{})
+	q := openQueue(b, s, hello)
+	number := 0
+	for b.Loop() {
+		b.StopTimer()
+		for range 256 {
+			enqueue(b, s, workOf(hello, number))
+			number++
+		}
+		b.StartTimer()
+		var acks sync.WaitGroup
+		for range 256 / size {
+			for _, job := range take(b, q, size) {
+				acks.Go(func() { ack(b, job) })
+			}
+		}
+		acks.Wait()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(number), "ns/job")
+}
+
+func BenchmarkPublishChunk(b *testing.B) {
+	s, _ := open(b, stream.Options{})
+	for index := int64(0); b.Loop(); index++ {
+		publish(b, s, 1, index)
+	}
+}
+
+// From the publishing of a chunk to its watcher's reader.
+func BenchmarkWatch(b *testing.B) {
+	s, _ := open(b, stream.Options{})
+	settled, index := false, int64(0)
+	for event, err := range s.Watch(b.Context(), running, 0, 0) {
+		if err != nil {
+			b.Fatal(err)
+		}
+		settled = settled || event.Settled
+		if !settled {
+			continue
+		}
+		if !b.Loop() {
+			break
+		}
+		publish(b, s, 1, index)
+		index++
+	}
+}
+
+// Each watcher follows an execution of its own and has caught up.
+func BenchmarkIdleWatcher(b *testing.B) {
+	const watchers = 10_000
+	s, _ := open(b, stream.Options{})
+	for b.Loop() {
+		before := memoryInUse()
+		stop := watchIdly(b, s, watchers)
+		b.ReportMetric(float64(memoryInUse()-before)/watchers, "B/watcher")
+		stop()
+	}
+}
+
+// watchIdly answers once so many watchers wait.
+func watchIdly(b *testing.B, s *stream.Stream, watchers int) (stop func()) {
+	ctx, cancel := context.WithCancel(b.Context())
+	var watching, caughtUp sync.WaitGroup
+	caughtUp.Add(watchers)
+	for number := range watchers {
+		watching.Go(func() {
+			done := sync.OnceFunc(caughtUp.Done)
+			for event, err := range s.Watch(ctx, fmt.Sprintf("exec_%06d", number), 0, 0) {
+				if err != nil {
+					b.Error(err)
+					done()
+					return
+				}
+				if event.Settled {
+					done()
+				}
+			}
+		})
+	}
+	caughtUp.Wait()
+	return func() { cancel(); watching.Wait() }
+}
+
+func memoryInUse() uint64 {
+	runtime.GC()
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	return memory.HeapInuse + memory.StackInuse
+}
