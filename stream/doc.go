@@ -13,8 +13,9 @@
 // record that has ended, and acknowledges it.
 //
 // Work is delivered at least once. It comes again when its worker says nothing for AckWait, when JetStream lost the
-// consumer (a restart of the server), or when an acknowledgement was lost on its way. The first delivery's Job stays valid
-// through all of these: its Ack deletes the work, whoever else holds it. So the record decides who may write an outcome, not the queue.
+// consumer (a restart of the server), or when an acknowledgement was lost on its way. The first delivery's Job
+// stays valid through all of these: its Ack deletes the work, whoever else holds it. So the record decides who may
+// write an outcome, not the queue.
 //
 // Every app that has work has a consumer of its own, shared by all workers, so apps do not hold each other up. On a work
 // queue an acknowledgement asks every consumer of the stream, which is why work is spread over shards by a hash of

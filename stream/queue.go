@@ -2,7 +2,6 @@ package stream
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -24,8 +23,6 @@ const (
 	consumerIdle = 20 * time.Second
 	// answerWait is how long a request to JetStream waits if its caller set no bound.
 	answerWait = 5 * time.Second
-	// lateEnd is how long Take waits for JetStream to say that the time is over before it says so itself.
-	lateEnd = time.Second
 )
 
 // Queue is an app's part of the work, shared by all workers.
@@ -45,25 +42,6 @@ type Queue struct {
 	pull *pull
 }
 
-// pull is one request for jobs.
-type pull struct {
-	reply string
-	// jobs has room for all that was asked for; ended for the one message that says how it ended.
-	jobs  chan *nats.Msg
-	ended chan *nats.Msg
-}
-
-var (
-	// errOver ends a Take whose time is over.
-	errOver = errors.New("time is over")
-	// errNoConsumer says that the consumer is gone: it was idle, or the server restarted.
-	errNoConsumer = errors.New("consumer is gone")
-	// errUnreadable says that a message was no work of ours, and that a pull has one place less for it.
-	errUnreadable = errors.New("work cannot be read")
-	// errStopped says that the caller has left the loop.
-	errStopped = errors.New("caller stopped")
-)
-
 // Queue opens the app's queue, making its consumer if it is missing. Close it when the app has no work.
 func (s *Stream) Queue(ctx context.Context, app App) (*Queue, error) {
 	if err := checkApp(app); err != nil {
@@ -82,6 +60,10 @@ func (s *Stream) Queue(ctx context.Context, app App) (*Queue, error) {
 	}
 	sub, err := s.conn.Subscribe(inbox+".*", q.receive)
 	if err != nil {
+		return nil, fmt.Errorf("open queue of %s: %w", app, translate(ctx, err))
+	}
+	// The server sends no more than a pull asked for, so a further bound could only lose jobs until AckWait.
+	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return nil, fmt.Errorf("open queue of %s: %w", app, translate(ctx, err))
 	}
 	q.sub = sub
@@ -197,21 +179,6 @@ func (q *Queue) end(p *pull) {
 	}
 }
 
-// request asks for n jobs; the answers come to receive.
-func (q *Queue) request(ctx context.Context, p *pull, n int, wait time.Duration) error {
-	type pullRequest struct {
-		Batch   int           `json:"batch"`
-		Expires time.Duration `json:"expires,omitempty"`
-		NoWait  bool          `json:"no_wait,omitempty"`
-	}
-	data, err := json.Marshal(pullRequest{Batch: n, Expires: max(wait, 0), NoWait: wait <= 0})
-	if err != nil {
-		return fmt.Errorf("encode pull: %w", err)
-	}
-	subject := "$JS.API.CONSUMER.MSG.NEXT." + q.workStream + "." + q.consumer
-	return translate(ctx, q.stream.conn.PublishRequest(subject, p.reply, data))
-}
-
 // receive runs on the subscription's goroutine, in the order in which JetStream sent. A job that no pull has room
 // for, because its Take has ended, is given back at once and not after AckWait.
 func (q *Queue) receive(message *nats.Msg) {
@@ -239,45 +206,6 @@ func trySend(to chan<- *nats.Msg, message *nats.Msg) bool {
 
 // giveBack drops the error: what does not arrive comes again after AckWait.
 func (q *Queue) giveBack(message *nats.Msg) { _ = q.stream.conn.Publish(message.Reply, nak(0)) }
-
-// next answers the next job, or why there is none.
-func (p *pull) next(ctx context.Context, lost <-chan struct{}, over <-chan time.Time) (*nats.Msg, error) {
-	select {
-	case message := <-p.jobs:
-		return message, nil
-	case status := <-p.ended:
-		return p.afterEnd(status)
-	case <-lost:
-		return nil, fmt.Errorf("%w: connection was lost", ErrUnavailable)
-	case <-over:
-		return nil, errOver
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
-
-// afterEnd answers the jobs that were sent before the end.
-func (p *pull) afterEnd(status *nats.Msg) (*nats.Msg, error) {
-	select {
-	case message := <-p.jobs:
-		p.ended <- status
-		return message, nil
-	default:
-		return nil, pullEnd(status)
-	}
-}
-
-// pullEnd says why JetStream ended a pull.
-func pullEnd(status *nats.Msg) error {
-	code, text := status.Header.Get("Status"), status.Header.Get("Description")
-	switch {
-	case code == "404" || code == "408":
-		return errOver
-	case code == "503", code == "409" && strings.EqualFold(text, "Consumer Deleted"):
-		return errNoConsumer
-	}
-	return fmt.Errorf("%w: pull ended with %s %s", ErrUnavailable, code, text)
-}
 
 // job reads a message; one that is no work of ours is deleted, or it would be delivered for ever.
 func (q *Queue) job(ctx context.Context, message *nats.Msg) (*Job, error) {
