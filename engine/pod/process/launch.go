@@ -18,8 +18,9 @@ func (d *Driver) launch(spec pod.Spec) (*process, error) {
 	if err != nil {
 		return nil, errors.Join(err, h.remove())
 	}
+	err = h.record(p.pid()) // before run takes note of an exit, so that there is a process to look up
 	go p.run()
-	if err := h.record(p.pid()); err != nil {
+	if err != nil {
 		p.kill()
 		<-p.done
 		return nil, fmt.Errorf("record process: %w", err)
