@@ -2,22 +2,15 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
-	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
-	"dodil.io/ignite/engine/pod"
 	ignitev1 "dodil.io/ignite/proto/dodil/ignite/v1"
 	"dodil.io/ignite/store"
 )
-
-// censusWait is how long engines have to say what runs. All of it passes, for nobody knows how many engines there are.
-const censusWait = 150 * time.Millisecond
 
 func (s *service) CreateApp(ctx context.Context, r *ignitev1.CreateAppRequest) (*ignitev1.CreateAppResponse, error) {
 	app, archive, err := s.newApp(r)
@@ -29,7 +22,7 @@ func (s *service) CreateApp(ctx context.Context, r *ignitev1.CreateAppRequest) (
 			return nil, err
 		}
 	}
-	app, err = s.cfg.Store.CreateApp(ctx, app)
+	_, err = s.cfg.Store.CreateApp(ctx, app)
 	if errors.Is(err, store.ErrExists) {
 		return nil, newFault(codes.AlreadyExists, "organization %s has an app %s already", app.Org, app.Name)
 	}
@@ -82,18 +75,12 @@ func (s *service) GetApp(ctx context.Context, r *ignitev1.GetAppRequest) (*ignit
 		return nil, err
 	}
 	m, err := s.metaOf(ctx, app)
-	if err != nil || app.ActiveVersion == 0 {
-		return &ignitev1.GetAppResponse{App: m}, err
-	}
-	state, err := s.state(ctx, app)
 	if err != nil {
 		return nil, err
 	}
-	m.DeploymentState = state.GetDeploymentState()
 	return &ignitev1.GetAppResponse{App: m}, nil
 }
 
-// ListApps does not ask the engines: the state of a published app is left open, and GetApp says it.
 func (s *service) ListApps(ctx context.Context, r *ignitev1.ListAppsRequest) (*ignitev1.ListAppsResponse, error) {
 	after, err := parseCursor(appCursor, r.GetCursor())
 	if err != nil {
@@ -104,20 +91,26 @@ func (s *service) ListApps(ctx context.Context, r *ignitev1.ListAppsRequest) (*i
 	if err != nil {
 		return nil, err
 	}
-	page := &ignitev1.ListAppsResponse{}
-	size := 0
-	for i, app := range apps {
-		m, err := s.metaOf(ctx, app)
-		if err != nil {
-			return nil, err
-		}
-		if size += proto.Size(m); i > 0 && (i == limit || size > maxPageBytes) {
-			page.NextCursor = cursor(appCursor, apps[i-1].Name)
-			break
-		}
-		page.Apps = append(page.Apps, m)
+	metas, err := s.metasOf(ctx, apps[:min(limit, len(apps))])
+	if err != nil {
+		return nil, err
+	}
+	page := &ignitev1.ListAppsResponse{Apps: metas[:fitting(metas)]}
+	if shown := len(page.GetApps()); shown < len(apps) {
+		page.NextCursor = cursor(appCursor, apps[shown-1].Name)
 	}
 	return page, nil
+}
+
+// fitting is how many of apps one page takes, at least one.
+func fitting(apps []*ignitev1.AppMeta) int {
+	size := 0
+	for i, app := range apps {
+		if size += proto.Size(app); size > maxPageBytes && i > 0 {
+			return i
+		}
+	}
+	return len(apps)
 }
 
 func (s *service) UpdateAppConfig(ctx context.Context, r *ignitev1.UpdateAppConfigRequest) (*ignitev1.UpdateAppConfigResponse, error) {
@@ -196,60 +189,6 @@ func (s *service) DeleteApp(ctx context.Context, r *ignitev1.DeleteAppRequest) (
 	return &ignitev1.DeleteAppResponse{}, nil
 }
 
-func (s *service) GetAppState(ctx context.Context, r *ignitev1.GetAppStateRequest) (*ignitev1.GetAppStateResponse, error) {
-	app, err := s.app(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	return s.state(ctx, app)
-}
-
-// state asks every engine for its pods of the app.
-func (s *service) state(ctx context.Context, app store.App) (*ignitev1.GetAppStateResponse, error) {
-	question, err := json.Marshal(pod.CensusRequest{Org: app.Org, App: app.Name})
-	if err != nil {
-		return nil, fmt.Errorf("ask for the pods of %s: %w", app, err)
-	}
-	answers, err := s.cfg.Stream.Ask(ctx, pod.CensusTopic, question, censusWait)
-	if err != nil {
-		return nil, fmt.Errorf("ask for the pods of %s: %w", app, err)
-	}
-	state := &ignitev1.GetAppStateResponse{ActiveVersion: app.ActiveVersion}
-	for _, answer := range answers {
-		var census pod.Census
-		if err := json.Unmarshal(answer, &census); err != nil {
-			return nil, fmt.Errorf("read the pods of %s: %w", app, err)
-		}
-		addCensus(state, census)
-	}
-	state.DeploymentState = deploymentState(app, state)
-	return state, nil
-}
-
-func addCensus(state *ignitev1.GetAppStateResponse, c pod.Census) {
-	state.ReadyReplicas += uint32(max(0, c.Ready))
-	state.StartingReplicas += uint32(max(0, c.Starting))
-	state.InFlight += uint32(max(0, c.InFlight))
-	if c.LastError != "" {
-		state.LastError = c.LastError
-	}
-}
-
-func deploymentState(app store.App, state *ignitev1.GetAppStateResponse) ignitev1.DeploymentState {
-	switch {
-	case app.ActiveVersion == 0:
-		return ignitev1.DeploymentState_DEPLOYMENT_STATE_CREATED
-	case state.GetReadyReplicas() > 0:
-		return ignitev1.DeploymentState_DEPLOYMENT_STATE_RUNNING
-	case state.GetStartingReplicas() > 0:
-		return ignitev1.DeploymentState_DEPLOYMENT_STATE_STARTING
-	case state.GetLastError() != "":
-		return ignitev1.DeploymentState_DEPLOYMENT_STATE_FAILED
-	default:
-		return ignitev1.DeploymentState_DEPLOYMENT_STATE_IDLE
-	}
-}
-
 // app answers the app that a request is about.
 func (s *service) app(ctx context.Context, r appMessage) (store.App, error) {
 	app, err := s.cfg.Store.App(ctx, refOf(r))
@@ -273,16 +212,4 @@ func noApp(ref store.AppRef, err error) error {
 		return newFault(codes.NotFound, "organization %s has no app %s", ref.Org, ref.Name)
 	}
 	return err
-}
-
-// metaOf is an app as it is now, as far as the store knows.
-func (s *service) metaOf(ctx context.Context, app store.App) (*ignitev1.AppMeta, error) {
-	if app.ActiveVersion == 0 {
-		return s.publicMeta(app, nil), nil
-	}
-	active, err := s.cfg.Store.Version(ctx, app.AppRef, app.ActiveVersion)
-	if err != nil {
-		return nil, fmt.Errorf("version %d of %s: %w", app.ActiveVersion, app, err)
-	}
-	return s.publicMeta(app, &active), nil
 }

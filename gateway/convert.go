@@ -131,7 +131,7 @@ func meta(ref store.AppRef, c store.Config, code *store.Code) *ignitev1.AppMeta 
 	return m
 }
 
-// publicMeta is an app as it is now. active is the version that serves, nil before the first publish.
+// publicMeta is an app as it is now, but for what runs of it. active is the version that serves, nil before the first publish.
 func (s *service) publicMeta(app store.App, active *store.Version) *ignitev1.AppMeta {
 	var code *store.Code
 	switch {

@@ -32,6 +32,6 @@
 //
 // # Stopping
 //
-// When the context of Serve ends: readiness off, no new connections and calls; watches end with UNAVAILABLE, for they can go on
+// When the context of Serve ends: readiness off, no new calls (gRPC refuses connections, HTTP answers 503); watches end with UNAVAILABLE, for they can go on
 // elsewhere; calls that run may finish within DrainTime and are cut then. Serve returns when all of its goroutines are gone.
 package gateway

@@ -188,7 +188,11 @@ func (s *service) PublishDraft(ctx context.Context, r *ignitev1.PublishDraftRequ
 	if err != nil {
 		return nil, hostTaken(noApp(refOf(r), err))
 	}
-	return &ignitev1.PublishDraftResponse{Version: version.Number, App: s.publicMeta(app, &version)}, nil
+	m, err := s.metaOf(ctx, app)
+	if err != nil {
+		return nil, err
+	}
+	return &ignitev1.PublishDraftResponse{Version: version.Number, App: m}, nil
 }
 
 // compiled answers the app with a draft that is ready to be published.

@@ -44,7 +44,7 @@ func (f *fault) Unwrap() error { return f.cause }
 
 // GRPCStatus lets grpc-go answer a fault as it is.
 func (f *fault) GRPCStatus() *status.Status {
-	bare := status.New(f.code, f.message)
+	bare := status.New(f.code, validUTF8(f.message)) // it may quote a caller
 	full, err := bare.WithDetails(f.details...)
 	if err != nil {
 		return bare

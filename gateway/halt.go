@@ -88,7 +88,7 @@ func (r *running) add(n int) {
 	}
 }
 
-// wait returns when no handler runs. It is called once nothing can start one.
+// wait returns at a moment when no handler runs. One caller may wait at a time.
 func (r *running) wait() {
 	r.mu.Lock()
 	if r.count == 0 {

@@ -82,9 +82,9 @@ func jsonReason(err error) string {
 	reason := strings.ReplaceAll(err.Error(), "\u00a0", " ")
 	reason = strings.TrimPrefix(reason, "proto: ")
 	if len(reason) > maxReason {
-		reason = validUTF8(reason[:maxReason]) + "…"
+		reason = reason[:maxReason] + "…"
 	}
-	return reason
+	return validUTF8(reason)
 }
 
 // requestBody is a body that remembers why it could not be read.

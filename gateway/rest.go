@@ -41,9 +41,14 @@ func (g *Gateway) newHTTP() (http.Handler, error) {
 	return g.guard.outermost(g.splitByHost(mux)), nil
 }
 
-// splitByHost sends what is for an app to it, and the rest to the API.
+// splitByHost sends what is for an app to it, and the rest to the API. While the server stops it sends nothing anywhere.
 func (g *Gateway) splitByHost(api http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if g.stopping.Load() && !isProbe(r) {
+			w.Header().Set("Connection", "close")
+			writeError(w, g.guard.fault(r.Context(), r.URL.Path, errStopping))
+			return
+		}
 		if label, ok := hostLabel(r.Host, g.service.cfg.BaseDomain); ok {
 			g.serveDirect(w, r, label)
 			return
@@ -52,6 +57,9 @@ func (g *Gateway) splitByHost(api http.Handler) http.Handler {
 		api.ServeHTTP(w, r)
 	})
 }
+
+// isProbe reports whether r asks for the server's own health, which it says until the end.
+func isProbe(r *http.Request) bool { return r.URL.Path == "/healthz" || r.URL.Path == "/readyz" }
 
 // newTranscoder is grpc-gateway over the service in this process.
 func (g *Gateway) newTranscoder() (http.Handler, error) {

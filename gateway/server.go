@@ -163,7 +163,8 @@ func unlessClosed(err error) error {
 	return err
 }
 
-// drain stops both servers, and returns when no call runs any more.
+// drain stops both servers, and returns when no call runs any more. The HTTP listener stays open as long as calls run, for
+// probes: everything else is told to go elsewhere.
 func (g *Gateway) drain(grpcServer *grpc.Server, httpServer *http.Server, running *running, cut context.CancelCauseFunc) {
 	g.stopping.Store(true)
 	g.health.Shutdown()
@@ -182,9 +183,12 @@ func (g *Gateway) drain(grpcServer *grpc.Server, httpServer *http.Server, runnin
 		}
 	})
 	draining.Go(grpcServer.GracefulStop)
-	draining.Go(func() { _ = httpServer.Shutdown(ctx) }) // that the time is up is no error here
+	draining.Go(func() {
+		running.wait()
+		_ = httpServer.Shutdown(ctx) // that the time is up is no error here
+		running.wait()
+	})
 	draining.Wait()
-	running.wait()
 	close(drained)
 	cutting.Wait()
 }

@@ -15,7 +15,7 @@ type violations struct {
 }
 
 func (v *violations) add(field, format string, args ...any) {
-	v.fields = append(v.fields, &errdetails.BadRequest_FieldViolation{Field: field, Description: fmt.Sprintf(format, args...)})
+	v.fields = append(v.fields, &errdetails.BadRequest_FieldViolation{Field: field, Description: validUTF8(fmt.Sprintf(format, args...))})
 }
 
 // within adds a violation unless value is 0 or between low and high.

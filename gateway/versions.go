@@ -106,7 +106,11 @@ func (s *service) RollbackApp(ctx context.Context, r *ignitev1.RollbackAppReques
 	if err != nil {
 		return nil, err
 	}
-	return &ignitev1.RollbackAppResponse{App: s.publicMeta(app, &target)}, nil
+	m, err := s.metaOf(ctx, app)
+	if err != nil {
+		return nil, err
+	}
+	return &ignitev1.RollbackAppResponse{App: m}, nil
 }
 
 // rollbackTarget is the version that a caller means, who says 0 for the one before the active one.

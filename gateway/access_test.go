@@ -1,0 +1,118 @@
+package gateway_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+
+	ignitev1 "dodil.io/ignite/proto/dodil/ignite/v1"
+)
+
+const anApp = "/v1/ignite/app/acme/hello"
+
+// routes are all routes of the API that need a token, with the scope that they need.
+var routes = []struct{ method, path, body, scope string }{
+	{"POST", "/v1/ignite/app/acme", `{"name":"another"}`, "DeployApp"},
+	{"GET", "/v1/ignite/app/acme", "", "GetApp"},
+	{"GET", anApp, "", "GetApp"},
+	{"PATCH", anApp + "/config", `{"description":"x"}`, "DeployApp"},
+	{"GET", anApp + "/state", "", "GetApp"},
+	{"GET", anApp + "/draft", "", "GetApp"},
+	{"POST", anApp + "/draft", `{"code":{"image":{"prebuilt":{"imageRef":"x"}}}}`, "DeployApp"},
+	{"POST", anApp + "/draft/compile", "{}", "DeployApp"},
+	{"POST", anApp + "/draft/publish", "{}", "DeployApp"},
+	{"GET", anApp + "/versions", "", "GetApp"},
+	{"GET", anApp + "/versions/1", "", "GetApp"},
+	{"GET", anApp + "/code", "", "GetApp"},
+	{"GET", anApp + "/code/versions/1", "", "GetApp"},
+	{"POST", anApp + "/rollback", `{"version":1}`, "DeployApp"},
+	{"POST", anApp + "/invoke", "{}", "InvokeApp"},
+	{"POST", anApp + "/invoke-async", "{}", "InvokeApp"},
+	{"GET", "/v1/ignite/executions/exec_01HZX9", "", "GetExecution"},
+	{"GET", "/v1/ignite/executions/exec_01HZX9/watch", "", "GetExecution"},
+	{"DELETE", anApp, "", "DeployApp"},
+}
+
+func TestEveryRouteNeedsATokenItsScopeAndItsOrganization(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.publish(t, "acme", "hello", http.HandlerFunc(echo))
+	for _, route := range routes {
+		t.Run(route.method+" "+route.path, func(t *testing.T) {
+			ask := func(token string) *http.Response {
+				return s.do(t, route.method, route.path, route.body, func(r *http.Request) {
+					if r.Header.Del("Authorization"); token != "" {
+						r.Header.Set("Authorization", token)
+					}
+				})
+			}
+			wantProblem(t, ask(""), 401, codes.Unauthenticated, "bearer token")
+			wantProblem(t, ask("Bearer forged."+s.token("acme")), 401, codes.Unauthenticated)
+			wantProblem(t, ask("Basic "+s.token("acme")), 401, codes.Unauthenticated)
+			wantProblem(t, ask("Bearer "+s.token("acme", otherScopes(route.scope)...)), 403, codes.PermissionDenied, route.scope)
+			other := ask("Bearer " + s.token("other"))
+			if strings.Contains(route.path, "/executions/") {
+				wantProblem(t, other, 404, codes.NotFound)
+				return
+			}
+			wantProblem(t, other, 403, codes.PermissionDenied, "acme")
+			if response := ask("Bearer " + s.token("acme", route.scope)); response.StatusCode == 401 || response.StatusCode == 403 {
+				t.Errorf("the owner is answered %d: %s", response.StatusCode, readAll(t, response))
+			}
+		})
+	}
+}
+
+func otherScopes(scope string) []string {
+	var others []string
+	for _, other := range []string{"DeployApp", "GetApp", "InvokeApp", "GetExecution"} {
+		if other != scope {
+			others = append(others, other)
+		}
+	}
+	return others
+}
+
+func TestPublicAppsMayBeInvokedAndNothingElse(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.publish(t, "public", "hello", http.HandlerFunc(echo))
+	ctx := s.as(t, "acme")
+	if f := s.invoke(t, ctx, &ignitev1.InvokeRequest{OrganizationName: "public", AppName: "hello"}); f.err != nil {
+		t.Errorf("invoke: %v", f.err)
+	}
+	_, err := s.client.GetApp(ctx, &ignitev1.GetAppRequest{OrganizationName: "public", AppName: "hello"})
+	wantCode(t, err, codes.PermissionDenied)
+	_, err = s.client.DeleteApp(ctx, &ignitev1.DeleteAppRequest{OrganizationName: "public", AppName: "hello"})
+	wantCode(t, err, codes.PermissionDenied)
+}
+
+func TestOverGRPCTheSameHolds(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.publish(t, "acme", "hello", http.HandlerFunc(echo))
+	request := &ignitev1.InvokeRequest{OrganizationName: "acme", AppName: "hello"}
+	for name, c := range map[string]struct {
+		ctx  context.Context
+		code codes.Code
+	}{
+		"no token":      {t.Context(), codes.Unauthenticated},
+		"no bearer":     {metadata.AppendToOutgoingContext(t.Context(), "authorization", s.token("acme")), codes.Unauthenticated},
+		"forged":        {metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer x.y.z"), codes.Unauthenticated},
+		"missing scope": {s.as(t, "acme", "GetApp"), codes.PermissionDenied},
+		"wrong org":     {s.as(t, "other"), codes.PermissionDenied},
+	} {
+		t.Log(name)
+		wantCode(t, s.invoke(t, c.ctx, request).err, c.code)
+		_, err := s.client.InvokeAsync(c.ctx, request)
+		wantCode(t, err, c.code)
+	}
+	health, err := s.client.HealthCheck(t.Context(), &ignitev1.HealthCheckRequest{})
+	if err != nil || health.GetStatus() != "ok" || health.GetVersion() != "1.2.3" {
+		t.Errorf("health is %v, %v", health, err)
+	}
+}
