@@ -11,6 +11,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// confirmWait is how long JetStream is given to confirm the end of a delivery.
+const confirmWait = 2 * time.Second
+
 // Job is work in the hands of this worker.
 type Job struct {
 	Work
@@ -52,7 +55,7 @@ func (j *Job) Renew() error {
 // Ack deletes the work and returns once JetStream has confirmed it.
 func (j *Job) Ack(ctx context.Context) error {
 	err := j.answer(ctx, []byte("+ACK"))
-	if errors.Is(err, nats.ErrNoResponders) {
+	if err != nil && ctx.Err() == nil {
 		err = j.remove(ctx)
 	}
 	if err != nil {
@@ -61,7 +64,8 @@ func (j *Job) Ack(ctx context.Context) error {
 	return nil
 }
 
-// remove deletes the work itself, where the consumer that knew of the delivery is gone.
+// remove deletes the work itself. The consumer that knew of the delivery may be gone, and one that took its place and has
+// not given the work out yet says nothing to an acknowledgement.
 func (j *Job) remove(ctx context.Context) error {
 	work, err := j.queue.stream.js.Stream(ctx, j.queue.workStream)
 	if err != nil {
@@ -86,7 +90,7 @@ func (j *Job) Return(ctx context.Context, delay time.Duration) error {
 
 // answer tells JetStream how the delivery ended and waits for its confirmation.
 func (j *Job) answer(ctx context.Context, verb []byte) error {
-	bounded, cancel := context.WithTimeout(ctx, answerWait)
+	bounded, cancel := context.WithTimeout(ctx, confirmWait)
 	defer cancel()
 	_, err := j.queue.stream.conn.RequestWithContext(bounded, j.reply, verb)
 	return err

@@ -21,8 +21,6 @@ const (
 	// consumerIdle is how long a consumer outlives the last worker that asked it. It is short, because each
 	// consumer makes every acknowledgement of its shard dearer, and making one costs a millisecond.
 	consumerIdle = 20 * time.Second
-	// answerWait is how long a request to JetStream waits if its caller set no bound.
-	answerWait = 5 * time.Second
 )
 
 // Queue is an app's part of the work, shared by all workers.

@@ -293,8 +293,23 @@ func TestQueueOutlivesItsConsumer(t *testing.T) {
 	if again := take(t, q, 1); again[0].Execution != held[1].Execution {
 		t.Errorf("took %s, want %s", again[0].Execution, held[1].Execution)
 	}
-	if err := held[1].Ack(t.Context()); err != nil {
-		t.Error(err)
+	ack(t, held[1])
+	if waiting, err := s.Waiting(t.Context()); err != nil || len(waiting) != 0 {
+		t.Errorf("waiting after both were acknowledged: %v, %v; want none", waiting, err)
+	}
+}
+
+// A worker that held work through the loss of the consumer acknowledges it to a new one that has not given it out.
+func TestAckToAnotherConsumer(t *testing.T) {
+	t.Parallel()
+	s, server := open(t, stream.Options{Shards: 1})
+	enqueue(t, s, workOf(hello, 1))
+	held := take(t, openQueue(t, s, hello), 1)
+	deleteConsumers(t, server.Conn, "IGNITE_WORK_0")
+	again := openQueue(t, s, hello)
+	ack(t, held...)
+	if jobs := takeWithin(t, again, 1, 0); len(jobs) != 0 {
+		t.Errorf("acknowledged work came again: %v", executions(jobs))
 	}
 }
 
