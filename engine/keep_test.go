@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -196,6 +197,41 @@ func TestRollbackGivesUpAStart(t *testing.T) {
 		}
 		if target := b.target(t); target.Version != 1 || target.Cold {
 			t.Errorf("call went to %+v, want the old version", target)
+		}
+	})
+}
+
+func TestNoCallIsLostWhileVersionsChange(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, b *bench) {
+		b.starting = func(ctx context.Context, _ pod.Spec) error { return sleep(ctx, 700*time.Millisecond) }
+		b.shelf.publish(store.Config{MaxConcurrency: 20})
+		var calls sync.WaitGroup
+		for n := range 4000 { // 200 a second for 20 s, each of 50 ms
+			calls.Go(func() {
+				err := b.do(t.Context(), testApp, func(g grant) error {
+					select {
+					case <-g.target().OutOfService:
+						return errors.New("cut off")
+					case <-time.After(50 * time.Millisecond):
+						return nil
+					}
+				})
+				if err != nil {
+					t.Errorf("call %d: %v", n, err)
+				}
+			})
+			elapse(5 * time.Millisecond)
+			switch n % 900 {
+			case 450:
+				b.shelf.publish(store.Config{MaxConcurrency: 20})
+			case 700:
+				b.shelf.activate(1)
+			}
+		}
+		calls.Wait()
+		elapse(time.Second)
+		if got := len(b.driver.Running()); got != 1 {
+			t.Errorf("%d pods run in the end, want 1", got)
 		}
 	})
 }

@@ -40,6 +40,12 @@ const ackWait = time.Second
 // newProcess opens a process whose pods serve handler. Its engine does not run yet.
 func newProcess(t testing.TB, server *streamtest.Server, handler http.Handler, config Config) *process {
 	t.Helper()
+	return newPatientProcess(t, server, handler, config, ackWait)
+}
+
+// newPatientProcess is newProcess with a queue that waits for as long as ackWait.
+func newPatientProcess(t testing.TB, server *streamtest.Server, handler http.Handler, config Config, ackWait time.Duration) *process {
+	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
 	p := &process{conn: server.Connect(t), driver: podtest.NewLoopback(podtest.Serving(handler)), ended: make(chan struct{})}
 	var err error

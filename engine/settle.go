@@ -33,8 +33,8 @@ func (a *attempt) settle(ctx context.Context, o outcome) end {
 				return e
 			}
 		}
-		if errors.Is(err, errNoRoom) {
-			o = o.withoutResult(err)
+		if errors.Is(err, errNoRoom) || errors.Is(err, store.ErrTooLarge) {
+			o = o.withoutAnswer(err)
 		}
 		a.log.WarnContext(ctx, "outcome not stored yet", slog.String("execution", a.held.ID), slog.Any("error", err))
 		if pauses.wait(ctx) != nil {
@@ -74,14 +74,14 @@ func (a *attempt) putResult(ctx context.Context, next store.Execution) error {
 	return err
 }
 
-// withoutResult is the outcome of an execution whose result could not be kept.
-func (o outcome) withoutResult(reason error) outcome {
+// withoutAnswer is the outcome of an execution whose answer could not be kept.
+func (o outcome) withoutAnswer(reason error) outcome {
 	o.status = store.Failed
 	o.fault = &store.ExecutionError{
 		Code:    codeInternal,
 		Message: clip(fmt.Sprintf("the app answered %d with %d bytes, but they could not be kept: %v", o.response, len(o.result), reason)),
 	}
-	o.result = nil
+	o.result, o.header, o.trailer = nil, nil, nil
 	return o
 }
 

@@ -112,7 +112,7 @@ func (inPlace) Provision(context.Context, store.Version, func() (io.ReadCloser, 
 }
 
 // within a test no event may take longer than this.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 func receive[T any](t *testing.T, from <-chan T, what string) T {
 	t.Helper()
