@@ -101,6 +101,18 @@ func TestOnlyTheHolderDecides_TakenOverWhileItRan(t *testing.T) {
 	}
 }
 
+func TestOnlyTheHolderDecides_OwnWriteWhoseAnswerWasLost(t *testing.T) {
+	t.Parallel()
+	p := newProcess(t, streamtest.Start(t), http.HandlerFunc(echo), Config{})
+	p.publish(t, store.Config{})
+	created := p.createRecord(t, store.NewExecutionID())
+	taken := p.update(t, created, func(e *store.Execution) { e.Status, e.Attempt, e.Worker = store.Running, 1, "worker-1" })
+	a := &attempt{worker: p.engine.worker}
+	if e, held := a.hold(t.Context(), created); !held || a.held.Revision != taken.Revision {
+		t.Errorf("held %v at revision %d, end %+v; want revision %d", held, a.held.Revision, e, taken.Revision)
+	}
+}
+
 func TestOnlyTheHolderDecides_DeadWorkerIsReplaced(t *testing.T) {
 	t.Parallel()
 	p := newProcess(t, streamtest.Start(t), http.HandlerFunc(echo), Config{})

@@ -342,3 +342,54 @@ func TestStopTakingLeavesWorkAndServesCalls(t *testing.T) {
 		t.Errorf("call: %v", err)
 	}
 }
+
+func TestTakerRestsAndIsWokenAgain(t *testing.T) {
+	t.Parallel()
+	p := newProcess(t, streamtest.Start(t), http.HandlerFunc(echo), Config{})
+	p.engine.worker.idle = 20 * time.Millisecond
+	p.publish(t, store.Config{})
+	p.run()
+	for range 3 {
+		expect(t, p.untilEnd(t, p.submit(t, nil)), store.Completed, "")
+		deadline := time.After(patience)
+		for p.engine.worker.takersNow() > 0 {
+			select {
+			case <-time.After(5 * time.Millisecond):
+			case <-deadline:
+				t.Fatal("the taker of an idle queue does not rest")
+			}
+		}
+	}
+}
+
+// takersNow counts the takers.
+func (w *worker) takersNow() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.takers)
+}
+
+func TestSweepFindsWorkThatNobodyHeardOf(t *testing.T) {
+	t.Parallel()
+	p := newProcess(t, streamtest.Start(t), http.HandlerFunc(echo), Config{})
+	p.publish(t, store.Config{})
+	found := make(chan stream.App, 10)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		p.engine.worker.sweep(ctx, func(app stream.App) { found <- app })
+	}()
+	p.submit(t, nil)
+	p.engine.Sweep()
+	select {
+	case app := <-found:
+		if app.Org != testApp.Org || app.Name != testApp.Name {
+			t.Errorf("found %v", app)
+		}
+	case <-time.After(sweepEvery / 2):
+		t.Error("work was not found before the next sweep is due")
+	}
+	cancel()
+	<-ended
+}
