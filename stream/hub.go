@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -12,9 +11,6 @@ import (
 // heardAtOnce bounds the messages that the hub holds. More at once are dropped by the connection, and then every watcher
 // reads again.
 const heardAtOnce = 1024
-
-// settleWait is how long a server is given to say that it knows of a subscription.
-const settleWait = 5 * time.Second
 
 // hub hears for all watchers of this process. Each execution that is watched has one core subscription, however many
 // watch it, and all of them end in one channel that one goroutine reads: a watcher costs no goroutine here.
@@ -55,9 +51,9 @@ func settle(ctx context.Context, conn *nats.Conn) error {
 	if !conn.IsConnected() {
 		return nil
 	}
-	bounded, cancel := context.WithTimeout(ctx, settleWait)
-	defer cancel()
-	if err := conn.FlushWithContext(bounded); err != nil && ctx.Err() != nil {
+	waiting, done := bounded(ctx)
+	defer done()
+	if err := conn.FlushWithContext(waiting); err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	return nil

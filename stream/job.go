@@ -67,11 +67,13 @@ func (j *Job) Ack(ctx context.Context) error {
 // remove deletes the work itself. The consumer that knew of the delivery may be gone, and one that took its place and has
 // not given the work out yet says nothing to an acknowledgement.
 func (j *Job) remove(ctx context.Context) error {
-	work, err := j.queue.stream.js.Stream(ctx, j.queue.workStream)
+	waiting, done := bounded(ctx)
+	defer done()
+	work, err := j.queue.stream.js.Stream(waiting, j.queue.workStream)
 	if err != nil {
 		return err
 	}
-	err = work.DeleteMsg(ctx, j.sequence)
+	err = work.DeleteMsg(waiting, j.sequence)
 	if errors.Is(err, jetstream.ErrMsgNotFound) || refusedWith(err, jetstream.JSErrCodeMessageNotFound) {
 		return nil
 	}
@@ -90,9 +92,9 @@ func (j *Job) Return(ctx context.Context, delay time.Duration) error {
 
 // answer tells JetStream how the delivery ended and waits for its confirmation.
 func (j *Job) answer(ctx context.Context, verb []byte) error {
-	bounded, cancel := context.WithTimeout(ctx, confirmWait)
-	defer cancel()
-	_, err := j.queue.stream.conn.RequestWithContext(bounded, j.reply, verb)
+	waiting, done := context.WithTimeout(ctx, confirmWait)
+	defer done()
+	_, err := j.queue.stream.conn.RequestWithContext(waiting, j.reply, verb)
 	return err
 }
 

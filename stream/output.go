@@ -32,7 +32,7 @@ func (s *Stream) PublishChunk(ctx context.Context, c Chunk) error {
 	if len(c.Data) > MaxChunk {
 		return fmt.Errorf("publish chunk %d of %s: %w: %d bytes", c.Index, c.Execution, ErrTooLarge, len(c.Data))
 	}
-	_, err := s.js.PublishMsg(ctx, &nats.Msg{
+	err := s.publish(ctx, &nats.Msg{
 		Subject: outputSubject(c.Execution, c.Attempt),
 		Header:  nats.Header{indexHeader: {strconv.FormatInt(c.Index, 10)}},
 		Data:    c.Data,

@@ -69,7 +69,9 @@ func (s *Stream) Queue(ctx context.Context, app App) (*Queue, error) {
 }
 
 func (q *Queue) makeConsumer(ctx context.Context) error {
-	_, err := q.stream.js.CreateOrUpdateConsumer(ctx, q.workStream, jetstream.ConsumerConfig{
+	waiting, done := bounded(ctx)
+	defer done()
+	_, err := q.stream.js.CreateOrUpdateConsumer(waiting, q.workStream, jetstream.ConsumerConfig{
 		Name:              q.consumer,
 		FilterSubject:     workSubject(shardOf(q.app, q.stream.options.Shards), q.app, "*"),
 		AckPolicy:         jetstream.AckExplicitPolicy,

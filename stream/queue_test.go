@@ -338,6 +338,35 @@ func TestQueueAcrossRestart(t *testing.T) {
 	}
 }
 
+// A caller with much time hears soon that nobody answers.
+func TestServerThatIsAway(t *testing.T) {
+	t.Parallel()
+	s, server := open(t, stream.Options{})
+	q := openQueue(t, s, hello)
+	enqueue(t, s, workOf(hello, 1))
+	job := take(t, q, 1)[0]
+	server.Stop(t)
+	ctx := within(t, time.Hour)
+	calls := map[string]func() error{
+		"enqueue": func() error { return s.Enqueue(ctx, workOf(hello, 2)) },
+		"publish": func() error { return s.PublishChunk(ctx, chunkOf(1, 0)) },
+		"ack":     func() error { return job.Ack(ctx) },
+		"queue": func() error {
+			_, err := s.Queue(ctx, hello)
+			return err
+		},
+	}
+	var calling sync.WaitGroup
+	for name, call := range calls {
+		calling.Go(func() {
+			if err := call(); !errors.Is(err, stream.ErrUnavailable) {
+				t.Errorf("%s without a server: %v, want ErrUnavailable", name, err)
+			}
+		})
+	}
+	calling.Wait()
+}
+
 func TestStrangeMessagesAreDeleted(t *testing.T) {
 	t.Parallel()
 	s, server := open(t, stream.Options{Shards: 1})

@@ -154,6 +154,22 @@ func (s *Stream) Close() error {
 	return nil
 }
 
+// answerWait is how long JetStream is given to answer a request. A caller's own time may be much longer, and a request that
+// went down with its connection is never answered.
+const answerWait = 5 * time.Second
+
+func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, answerWait)
+}
+
+// publish stores a message and returns once JetStream has acknowledged it.
+func (s *Stream) publish(ctx context.Context, message *nats.Msg, options ...jetstream.PublishOpt) error {
+	waiting, done := bounded(ctx)
+	defer done()
+	_, err := s.js.PublishMsg(waiting, message, options...)
+	return err
+}
+
 // makeStreams makes what is missing and brings the rest to what o says.
 func makeStreams(ctx context.Context, js jetstream.JetStream, o Options) error {
 	configs := []jetstream.StreamConfig{outputConfig(o)}

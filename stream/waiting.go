@@ -15,6 +15,9 @@ import (
 // it took. JetStream lists every message's subject, about 5 microseconds each.
 const censusShare = 20
 
+// listWait bounds one listing; of a million messages it takes some seconds.
+const listWait = 30 * time.Second
+
 // census is what Waiting found last.
 type census struct {
 	mu    sync.Mutex
@@ -31,9 +34,11 @@ func (s *Stream) Waiting(ctx context.Context) ([]App, error) {
 	if began.Before(s.census.until) {
 		return slices.Clone(s.census.apps), nil
 	}
-	apps, err := s.findWaiting(ctx)
+	listing, done := context.WithTimeout(ctx, listWait)
+	defer done()
+	apps, err := s.findWaiting(listing)
 	if err != nil {
-		return nil, fmt.Errorf("list waiting apps: %w", err)
+		return nil, fmt.Errorf("list waiting apps: %w", translate(ctx, err))
 	}
 	s.census.apps = apps
 	s.census.until = began.Add(censusShare * keptFor(time.Since(began)))
@@ -61,14 +66,14 @@ func (s *Stream) findWaiting(ctx context.Context) ([]App, error) {
 func (s *Stream) findInShard(ctx context.Context, shard int, found map[App]struct{}) error {
 	shardStream, err := s.js.Stream(ctx, workStream(shard))
 	if err != nil {
-		return translate(ctx, err)
+		return err
 	}
 	if shardStream.CachedInfo().State.Msgs == 0 {
 		return nil
 	}
 	info, err := shardStream.Info(ctx, jetstream.WithSubjectFilter(shardSubjects(shard)))
 	if err != nil {
-		return translate(ctx, err)
+		return err
 	}
 	for subject := range info.State.Subjects {
 		if app, _, err := parseWork(subject); err == nil {

@@ -42,7 +42,7 @@ func (s *Stream) Enqueue(ctx context.Context, w Work) error {
 	message := encodeWork(w, workSubject(shardOf(w.App, s.options.Shards), w.App, w.Execution))
 	// Sequence 0 means that the subject must be empty. That holds as long as the work is there, and costs
 	// no memory, where JetStream's own duplicate window would keep every id for as long as it is wide.
-	_, err := s.js.PublishMsg(ctx, message, jetstream.WithExpectLastSequencePerSubject(0))
+	err := s.publish(ctx, message, jetstream.WithExpectLastSequencePerSubject(0))
 	switch {
 	case refusedWith(err, jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant):
 		return nil
