@@ -57,7 +57,8 @@ type AppMeta struct {
 	PublicUrls []string `protobuf:"bytes,40,rep,name=public_urls,json=publicUrls,proto3" json:"public_urls,omitempty"`
 	// Empty means 80.
 	Ports []uint32 `protobuf:"varint,41,rep,packed,name=ports,proto3" json:"ports,omitempty"`
-	// Where an image app answers 2xx once it is ready; empty means /healthz.
+	// Where an image app answers 2xx once it is ready. Empty means /healthz, and that an app without such a path is ready
+	// when it answers there at all, unless with 503.
 	HealthPath    string `protobuf:"bytes,42,opt,name=health_path,json=healthPath,proto3" json:"health_path,omitempty"`
 	CreatedAtMs   int64  `protobuf:"varint,43,opt,name=created_at_ms,json=createdAtMs,proto3" json:"created_at_ms,omitempty"`
 	UpdatedAtMs   int64  `protobuf:"varint,44,opt,name=updated_at_ms,json=updatedAtMs,proto3" json:"updated_at_ms,omitempty"`
