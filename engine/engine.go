@@ -28,6 +28,8 @@ type Launch struct {
 	Env              map[string]string
 	SocketActivation bool
 	HealthPath       string
+	// HealthOptional is pod.Spec's: the path is a guess.
+	HealthOptional bool
 }
 
 // Config says what an Engine works with. The zero value of every field that is not a dependency works.

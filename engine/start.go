@@ -67,6 +67,7 @@ func specOf(name string, v store.Version, l Launch) spec {
 			Env:              environment(v.Env, l.Env),
 			SocketActivation: l.SocketActivation,
 			HealthPath:       l.HealthPath,
+			HealthOptional:   l.HealthOptional,
 			MemoryMB:         cmp.Or(v.Limits.MemoryMB, size.memoryMB),
 			CPUMillicores:    cmp.Or(v.Limits.CPUMillicores, size.cpuMillicores),
 		},

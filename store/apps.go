@@ -81,6 +81,11 @@ func (s *Store) Apps(_ context.Context, org, after string, limit int) ([]App, er
 	return apps[:min(len(apps), max(limit, 0))], nil
 }
 
+// Reserved answers the published apps that keep pods warm, in no order, from memory.
+func (s *Store) Reserved() []App {
+	return s.apps.collect(func(app App) bool { return app.ActiveVersion > 0 && app.Scaling.ReservedCapacity > 0 })
+}
+
 // UpdateApp reads the app, lets change alter it, and stores it by compare-and-set, again if another writer came
 // first; so change may run several times. Names, incarnation and creation time stay as they are.
 // It is on disk on return. ErrNotFound, or the error of change.

@@ -25,6 +25,9 @@ type Spec struct {
 	SocketActivation bool
 	// HealthPath answers 2xx once the pod is ready; empty means that accepting a connection is enough.
 	HealthPath string
+	// HealthOptional says that HealthPath is a guess: a program that has nothing there is ready when it answers at all, unless
+	// with 503.
+	HealthOptional bool
 	// MemoryMB and CPUMillicores are limits, 0 for none.
 	MemoryMB, CPUMillicores uint32
 	// StopGrace is the time between TERM and KILL; 0 means 10 seconds.

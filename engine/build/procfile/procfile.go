@@ -57,7 +57,12 @@ func (Runtime) Launch(_ context.Context, dir string, v store.Version) (engine.La
 	if err != nil {
 		return engine.Launch{}, err
 	}
-	return engine.Launch{Dir: dir, Command: shell(web), HealthPath: cmp.Or(v.HealthPath, defaultHealthPath)}, nil
+	return engine.Launch{
+		Dir:            dir,
+		Command:        shell(web),
+		HealthPath:     cmp.Or(v.HealthPath, defaultHealthPath),
+		HealthOptional: v.HealthPath == "",
+	}, nil
 }
 
 func read(dir string) (web string, err error) {

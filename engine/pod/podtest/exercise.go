@@ -21,6 +21,7 @@ func Exercise(t *testing.T, open func(t *testing.T) pod.Driver, base pod.Spec) {
 		"ready":                      suite.ready,
 		"ready with its socket":      suite.readyWithSocket,
 		"healthy":                    suite.healthy,
+		"health optional":            suite.healthOptional,
 		"exits before ready":         suite.exitsBeforeReady,
 		"never listens":              suite.neverListens,
 		"never healthy":              suite.neverHealthy,

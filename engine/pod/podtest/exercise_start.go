@@ -41,6 +41,17 @@ func (s suite) healthy() {
 	}
 }
 
+// healthOptional: what has no health path is ready when it answers; what says "not yet" there is waited for.
+func (s suite) healthOptional() {
+	for path, looks := range map[string]string{"/never-healthy": "0", "/healthy-at-third-look": "3"} {
+		spec := s.spec(serves)
+		spec.HealthPath, spec.HealthOptional = path, true
+		if got := s.get(s.start(spec), "/looks"); got != looks {
+			s.Errorf("%s: the pod was ready after %s looks, want %s", path, got, looks)
+		}
+	}
+}
+
 func (s suite) exitsBeforeReady() {
 	err := s.startFails(s.spec(exits))
 	s.mustMention(err.Error(), "code 3", "before it was ready", "I begin", "I give up")

@@ -110,10 +110,18 @@ func (p *process) probeHealth(ctx context.Context) error {
 	}
 	defer response.Body.Close()
 	_, _ = io.CopyN(io.Discard, response.Body, 1<<10) // lets the program finish a short answer; what it says does not matter
-	if response.StatusCode < 200 || response.StatusCode > 299 {
+	if !p.healthy(response.StatusCode) {
 		return fmt.Errorf("it answered %s", response.Status)
 	}
 	return nil
+}
+
+// healthy judges an answer at the health path. 503 is a program's way to say "not yet" wherever it is asked.
+func (p *process) healthy(status int) bool {
+	if p.spec.HealthOptional {
+		return status != http.StatusServiceUnavailable
+	}
+	return 200 <= status && status <= 299
 }
 
 func (p *process) healthURL() string {
