@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"dodil.io/ignite/stream/embed"
+)
+
+// closeTime bounds the end of the server inside; it syncs its files, which takes a moment for each that was busy.
+const closeTime = time.Minute
+
+// natsServers is where streams and buckets live: a server inside this process, or those at a URL.
+type natsServers struct {
+	inside *embed.Server // nil if they are at a URL
+	conn   *nats.Conn
+	// sync is what a promise to a caller waits for; nil trusts JetStream's acknowledgement.
+	sync func(context.Context) error
+}
+
+func openNATS(ctx context.Context, config NATSConfig, dir string, logger *slog.Logger) (*natsServers, error) {
+	if config.URL != "" {
+		return connectNATS(ctx, config, logger)
+	}
+	mode := embed.SyncGroup
+	if config.Sync == syncInterval {
+		mode = embed.SyncInterval
+	}
+	inside, err := embed.Open(ctx, embed.Options{
+		StoreDir: dir, MaxStore: config.MaxStoreBytes, ListenAddr: config.ListenAddr, Sync: mode, Logger: logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	conn, err := inside.Connect("ignited")
+	if err != nil {
+		return nil, errors.Join(err, inside.Close(ctx))
+	}
+	logger.InfoContext(ctx, "nats runs inside", slog.String("sync", config.Sync), slog.String("url", inside.URL()))
+	return &natsServers{inside: inside, conn: conn, sync: inside.Sync}, nil
+}
+
+// connectNATS fails if no server answers now; later it reconnects for as long as it takes.
+func connectNATS(ctx context.Context, config NATSConfig, logger *slog.Logger) (*natsServers, error) {
+	options := []nats.Option{
+		nats.Name("ignited"), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond), nats.PingInterval(10 * time.Second),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			logger.WarnContext(ctx, "nats disconnected", slog.Any("error", err))
+		}),
+	}
+	if config.Creds != "" {
+		options = append(options, nats.UserCredentials(config.Creds))
+	}
+	conn, err := nats.Connect(config.URL, options...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to IGNITE_NATS_URL: %w", err)
+	}
+	logFound(ctx, conn, config.Replicas, logger)
+	return &natsServers{conn: conn}, nil
+}
+
+// logFound says what an acknowledgement is worth with these servers. How a server syncs cannot be asked of it.
+func logFound(ctx context.Context, conn *nats.Conn, replicas int, logger *slog.Logger) {
+	promise := "an acknowledgement is on disk only if the server has sync_interval: always"
+	if replicas > 1 {
+		promise = "an acknowledgement is stored by a majority of the replicas"
+	}
+	logger.InfoContext(ctx, "nats runs outside", slog.String("server", conn.ConnectedServerName()), slog.String("cluster", conn.ConnectedClusterName()),
+		slog.String("server_version", conn.ConnectedServerVersion()), slog.Int("replicas", replicas), slog.String("durability", promise))
+}
+
+// close flushes what is under way and ends the connection, and the server if it is inside.
+func (n *natsServers) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	err := n.conn.FlushWithContext(ctx)
+	if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrConnectionReconnecting) {
+		err = nil // nothing is left to flush to
+	}
+	n.conn.Close()
+	if n.inside == nil {
+		return err
+	}
+	return errors.Join(err, n.inside.Close(ctx))
+}

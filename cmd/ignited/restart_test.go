@@ -1,0 +1,136 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Apps, versions, finished executions and waiting work are there after a restart on the same data folder, whether the server
+// was stopped or killed, and the waiting work is done.
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*testing.T, *server){
+		"stopped": func(t *testing.T, s *server) { s.stop(t) },
+		"killed":  func(_ *testing.T, s *server) { s.kill() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir, release := dataDir(t), filepath.Join(t.TempDir(), "release")
+			s := startServer(t, dir, "--drain-secs", "1")
+			s.deploy(t, "probe", procfileCode(probeArchive(t)), `"maxConcurrency":2`)
+			finished := s.submit(t, "probe", `{"http":{"path":"/echo"},"body":"b25l"}`)
+			s.await(t, finished)
+			held := make([]string, 5) // two in the pod, three waiting
+			for i := range held {
+				held[i] = s.submit(t, "probe", holdUntil(release))
+			}
+			s.awaitHeld(t, "probe", 2)
+			end(t, s)
+
+			s = startServer(t, dir)
+			if execution := s.execution(t, finished); string(result(t, execution)) != "one" {
+				t.Errorf("the finished execution is %v", execution)
+			}
+			status, answer := s.do(t, http.MethodGet, "/v1/ignite/app/acme-corp/probe/versions", "")
+			if versions, _ := answer["versions"].([]any); status != http.StatusOK || len(versions) != 1 {
+				t.Errorf("versions: %d %v", status, answer)
+			}
+			if err := os.WriteFile(release, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for _, id := range held {
+				if execution := s.await(t, id); execution["status"] != "EXECUTION_STATUS_COMPLETED" || string(result(t, execution)) != "released" {
+					t.Errorf("waiting work became %v", execution)
+				}
+			}
+			s.stop(t)
+		})
+	}
+}
+
+// holdUntil is a request that the probe answers once the file is there.
+func holdUntil(file string) string {
+	return fmt.Sprintf(`{"http":{"path":"/hold"},"body":%q}`, encode([]byte(file)))
+}
+
+// A clean stop hands unfinished work back, stops the pods, and ends with 0.
+func TestCleanStop(t *testing.T) {
+	t.Parallel()
+	dir := dataDir(t)
+	s := startServer(t, dir, "--drain-secs", "1")
+	s.deploy(t, "probe", procfileCode(probeArchive(t)), "")
+	pod := s.podPID(t, "probe")
+	id := s.submit(t, "probe", holdUntil(filepath.Join(t.TempDir(), "never")))
+	s.awaitHeld(t, "probe", 1)
+	s.stop(t)
+	if err := syscall.Kill(pod, 0); err == nil {
+		t.Error("the pod outlived the server")
+	}
+	s = startServer(t, dir, "--roles", "gateway")
+	if execution := s.execution(t, id); execution["status"] != "EXECUTION_STATUS_PENDING" {
+		t.Errorf("unfinished work was not handed back: %v", execution)
+	}
+}
+
+// A second signal ends the server at once, and the pods with it.
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, dataDir(t), "--drain-secs", "3600")
+	s.deploy(t, "probe", procfileCode(probeArchive(t)), "")
+	pod := s.podPID(t, "probe")
+	s.submit(t, "probe", holdUntil(filepath.Join(t.TempDir(), "never")))
+	s.awaitHeld(t, "probe", 1)
+	for range 2 {
+		if err := s.command.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		s.awaitLog(t, "stopping")
+	}
+	select {
+	case <-s.exited:
+	case <-time.After(20 * time.Second):
+		t.Fatalf("ignited drains on:\n%s", s.logs)
+	}
+	if s.command.ProcessState.Success() {
+		t.Error("a cut drain must not look like a clean stop")
+	}
+	eventually(t, "the pod is gone", func() bool { return syscall.Kill(pod, 0) != nil })
+}
+
+// podPID asks the probe for its process id.
+func (s *server) podPID(t *testing.T, app string) int {
+	t.Helper()
+	execution := s.await(t, s.submit(t, app, `{"http":{"path":"/pid"}}`))
+	var pid int
+	if _, err := fmt.Sscan(string(result(t, execution)), &pid); err != nil {
+		t.Fatalf("%v: %v", err, execution)
+	}
+	return pid
+}
+
+// awaitLog waits for a word in the server's log.
+func (s *server) awaitLog(t *testing.T, word string) {
+	t.Helper()
+	eventually(t, "the log says "+word, func() bool { return strings.Contains(s.logs.String(), word) })
+}
+
+// eventually looks every few milliseconds until it is so.
+func eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	limit := time.After(30 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !so() {
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}

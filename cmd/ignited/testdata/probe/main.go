@@ -1,0 +1,128 @@
+// Command probe is the pod of the end-to-end tests: it does what the path says.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+)
+
+func main() {
+	switch os.Getenv("PROBE") {
+	case "exit":
+		fmt.Println("probe cannot work like this")
+		os.Exit(3)
+	case "deaf":
+		fmt.Println("probe listens to nobody")
+		time.Sleep(time.Hour)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("probe started")
+	log.Fatal(http.Serve(listener, http.HandlerFunc(route)))
+}
+
+// route is no ServeMux, which would tidy the paths that the tests want to see as they came.
+func route(w http.ResponseWriter, r *http.Request) {
+	handlers := map[string]http.HandlerFunc{
+		"/echo": echo, "/status": status, "/stream": stream, "/break": breakOff, "/hold": hold, "/headers": headers,
+		"/pid":  func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, os.Getpid()) },
+		"/exit": func(http.ResponseWriter, *http.Request) { os.Exit(7) },
+	}
+	if handler, ok := handlers[r.URL.Path]; ok {
+		handler(w, r)
+		return
+	}
+	saw(w, r)
+}
+
+// saw answers what the pod was given, as JSON.
+func saw(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"method": r.Method, "uri": r.RequestURI, "headers": r.Header, "body": body, "host": r.Host,
+	})
+}
+
+func echo(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/octet-stream")
+	if r.ContentLength >= 0 {
+		w.Header().Set("Content-Length", strconv.FormatInt(r.ContentLength, 10))
+	}
+	_, _ = io.Copy(w, r.Body)
+}
+
+func status(w http.ResponseWriter, r *http.Request) {
+	code, err := strconv.Atoi(r.URL.Query().Get("code"))
+	if err != nil {
+		code = http.StatusBadRequest
+	}
+	w.WriteHeader(code)
+	_, _ = fmt.Fprintf(w, "status %d", code)
+}
+
+// stream sends n chunks, each at its time.
+func stream(w http.ResponseWriter, r *http.Request) {
+	n, _ := strconv.Atoi(r.URL.Query().Get("n"))
+	every, _ := time.ParseDuration(r.URL.Query().Get("every"))
+	w.Header().Set("Trailer", "X-Sum")
+	for i := range n {
+		_, _ = fmt.Fprintf(w, "chunk %d\n", i)
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case <-time.After(every):
+		case <-r.Context().Done():
+			fmt.Println("caller left the stream")
+			return
+		}
+	}
+	w.Header().Set("X-Sum", strconv.Itoa(n))
+}
+
+// breakOff fails in the middle of its answer.
+func breakOff(w http.ResponseWriter, _ *http.Request) {
+	_, _ = fmt.Fprint(w, "half of it")
+	_ = http.NewResponseController(w).Flush()
+	panic(http.ErrAbortHandler)
+}
+
+// hold answers when the file that the body names is there, so that a test decides when a call ends.
+func hold(w http.ResponseWriter, r *http.Request) {
+	name, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	fmt.Println("holding")
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if _, err := os.Stat(string(name)); err == nil {
+			_, _ = fmt.Fprint(w, "released")
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+func headers(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Add("X-Twice", "one")
+	w.Header().Add("X-Twice", "two")
+	w.Header().Set("X-Ignite-Execution-Id", "a lie")
+	w.WriteHeader(http.StatusTeapot)
+	_, _ = fmt.Fprint(w, "short and stout")
+}
