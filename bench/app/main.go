@@ -1,0 +1,65 @@
+// Command app is the pod that the benchmarks call. It answers at once with the body it got, remembers how long after the
+// time stamp in the body each call arrived, and sleeps where it is asked to.
+package main
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+)
+
+func main() {
+	listener, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	app := &app{}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /", app.echo)
+	mux.HandleFunc("POST /sleep", app.sleep)
+	mux.HandleFunc("GET /arrivals", app.arrivals)
+	log.Fatal(http.Serve(listener, mux))
+}
+
+type app struct {
+	mu    sync.Mutex
+	delay []time.Duration
+}
+
+func (a *app) echo(w http.ResponseWriter, r *http.Request) {
+	arrived := time.Now()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	if r.URL.RawQuery == "stamped" && len(body) >= 8 {
+		a.remember(arrived.Sub(time.Unix(0, int64(binary.LittleEndian.Uint64(body)))))
+	}
+	_, _ = w.Write(body)
+}
+
+func (a *app) remember(delay time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.delay = append(a.delay, delay)
+}
+
+// sleep holds the call until its caller leaves.
+func (a *app) sleep(_ http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	<-r.Context().Done()
+}
+
+// arrivals answers the delays in nanoseconds and forgets them.
+func (a *app) arrivals(w http.ResponseWriter, _ *http.Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_ = json.NewEncoder(w).Encode(a.delay)
+	a.delay = nil
+}

@@ -1,0 +1,97 @@
+// Command bench measures a whole Ignite: it starts bin/ignited with a fresh data folder, loads it over real sockets with a
+// static Go program as the pod, and prints one table. Load, server and pods share this machine, so the figures are
+// those of all three together; comparisons are made within one run.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// settings of one run.
+type settings struct {
+	ignited  string
+	duration time.Duration
+	callers  int
+	watchers int
+	apps     int
+	only     string
+}
+
+// row is one figure of the table.
+type row struct{ what, figure, aim string }
+
+// measurement is one letter of the table.
+type measurement struct {
+	letter string
+	run    func(context.Context, *installation, settings) ([]row, error)
+}
+
+func measurements() []measurement {
+	return []measurement{
+		{"e", measureIdleMemory},
+		{"a", measureAccept},
+		{"b", measureFirstByte},
+		{"c", measureProxy},
+		{"d", measureColdStart},
+		{"w", measureWatchers},
+	}
+}
+
+func run(ctx context.Context) error {
+	var s settings
+	flag.StringVar(&s.ignited, "ignited", "bin/ignited", "the server to measure")
+	flag.DurationVar(&s.duration, "duration", 10*time.Second, "how long each load lasts")
+	flag.IntVar(&s.callers, "callers", 64, "concurrent submitters")
+	flag.IntVar(&s.watchers, "watchers", 10_000, "idle watchers")
+	flag.IntVar(&s.apps, "apps", 40, "apps started cold")
+	flag.StringVar(&s.only, "only", "", "letters to measure, such as ab; empty is all")
+	flag.Parse()
+
+	out := table.NewWriter()
+	out.SetOutputMirror(os.Stdout)
+	out.AppendHeader(table.Row{"", "measured", "figure", "aim"})
+	for _, m := range measurements() {
+		if s.only != "" && !strings.Contains(s.only, m.letter) {
+			continue
+		}
+		rows, err := measure(ctx, m, s)
+		if err != nil {
+			return fmt.Errorf("measure (%s): %w", m.letter, err)
+		}
+		for _, r := range rows {
+			out.AppendRow(table.Row{m.letter, r.what, r.figure, r.aim})
+		}
+	}
+	fmt.Printf("%s/%s, %d CPUs, %s, %s\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), time.Now().UTC().Format(time.DateOnly))
+	out.Render()
+	return nil
+}
+
+// measure gives each measurement an installation of its own, so that none inherits another's data.
+func measure(ctx context.Context, m measurement, s settings) ([]row, error) {
+	in, err := install(ctx, s.ignited)
+	if err != nil {
+		return nil, err
+	}
+	defer in.remove()
+	fmt.Fprintf(os.Stderr, "measuring (%s)\n", m.letter)
+	return m.run(ctx, in, s)
+}
