@@ -43,7 +43,7 @@ func TestEveryRouteNeedsATokenItsScopeAndItsOrganization(t *testing.T) {
 	s.publish(t, "acme", "hello", http.HandlerFunc(echo))
 	for _, route := range routes {
 		t.Run(route.method+" "+route.path, func(t *testing.T) {
-			ask := func(token string) *http.Response {
+			ask := func(token string) reply {
 				return s.do(t, route.method, route.path, route.body, func(r *http.Request) {
 					if r.Header.Del("Authorization"); token != "" {
 						r.Header.Set("Authorization", token)
@@ -96,21 +96,20 @@ func TestOverGRPCTheSameHolds(t *testing.T) {
 	s := start(t)
 	s.publish(t, "acme", "hello", http.HandlerFunc(echo))
 	request := &ignitev1.InvokeRequest{OrganizationName: "acme", AppName: "hello"}
-	for name, c := range map[string]struct {
-		ctx  context.Context
-		code codes.Code
-	}{
-		"no token":      {t.Context(), codes.Unauthenticated},
-		"no bearer":     {metadata.AppendToOutgoingContext(t.Context(), "authorization", s.token("acme")), codes.Unauthenticated},
-		"forged":        {metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer x.y.z"), codes.Unauthenticated},
-		"missing scope": {s.as(t, "acme", "GetApp"), codes.PermissionDenied},
-		"wrong org":     {s.as(t, "other"), codes.PermissionDenied},
-	} {
-		t.Log(name)
-		wantCode(t, s.invoke(t, c.ctx, request).err, c.code)
-		_, err := s.client.InvokeAsync(c.ctx, request)
-		wantCode(t, err, c.code)
+	check := func(ctx context.Context, want codes.Code) {
+		t.Helper()
+		wantCode(t, s.invoke(t, ctx, request).err, want)
+		_, err := s.client.InvokeAsync(ctx, request)
+		wantCode(t, err, want)
 	}
+	with := func(authorization string) context.Context {
+		return metadata.AppendToOutgoingContext(t.Context(), "authorization", authorization)
+	}
+	check(t.Context(), codes.Unauthenticated)
+	check(with(s.token("acme")), codes.Unauthenticated)
+	check(with("Bearer x.y.z"), codes.Unauthenticated)
+	check(s.as(t, "acme", "GetApp"), codes.PermissionDenied)
+	check(s.as(t, "other"), codes.PermissionDenied)
 	health, err := s.client.HealthCheck(t.Context(), &ignitev1.HealthCheckRequest{})
 	if err != nil || health.GetStatus() != "ok" || health.GetVersion() != "1.2.3" {
 		t.Errorf("health is %v, %v", health, err)

@@ -22,7 +22,7 @@ import (
 func (s *setup) take(t testing.TB, ref store.AppRef) stream.Work {
 	t.Helper()
 	queue := must(s.stream.Queue(t.Context(), stream.App{Org: ref.Org, Name: ref.Name}))
-	defer queue.Close()
+	defer func() { _ = queue.Close() }()
 	for job, err := range queue.Take(t.Context(), 1, 10*time.Second) {
 		if err != nil {
 			t.Fatal(err)

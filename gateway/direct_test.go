@@ -33,7 +33,7 @@ func TestDirectCallPassesThroughUntouched(t *testing.T) {
 		w.Header()["X-Two"] = []string{"a", "b"}
 		w.Header().Set("Trailer", "X-Sum")
 		w.WriteHeader(http.StatusTeapot)
-		fmt.Fprintf(w, "%s %s %s %s", r.Method, r.RequestURI, body, r.Trailer.Get("X-Mine"))
+		say(w, "%s %s %s %s", r.Method, r.RequestURI, body, r.Trailer.Get("X-Mine"))
 		w.Header().Set("X-Sum", "1")
 		seen <- r
 	}))
@@ -102,7 +102,7 @@ func TestDirectEventsArriveAsTheyAreSent(t *testing.T) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		for i := range 3 {
 			<-turn
-			fmt.Fprintf(w, "data: %d\n\n", i)
+			say(w, "data: %d\n\n", i)
 			_ = http.NewResponseController(w).Flush()
 		}
 	}))
@@ -135,7 +135,7 @@ func TestDirectUpgradeOutlivesTheTimeout(t *testing.T) {
 	conn, reader := s.upgrade(t)
 	// A call that begins later runs out of time first.
 	wantProblem(t, s.do(t, "GET", "/slow", "", to("hello-acme")), 504, codes.DeadlineExceeded)
-	fmt.Fprint(conn, "hello\n")
+	say(conn, "hello\n")
 	if line := must(reader.ReadString('\n')); line != "HELLO\n" {
 		t.Errorf("the pod answered %q", line)
 	}
@@ -146,11 +146,11 @@ func (s *setup) upgrade(t testing.TB) (net.Conn, *bufio.Reader) {
 	t.Helper()
 	conn := must(net.Dial("tcp", s.api))
 	t.Cleanup(func() { _ = conn.Close() })
-	fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: hello-acme.apps.test:80\r\nAuthorization: Bearer %s\r\nConnection: Upgrade\r\nUpgrade: shout\r\n\r\n", s.token("acme"))
+	say(conn, "GET / HTTP/1.1\r\nHost: hello-acme.apps.test:80\r\nAuthorization: Bearer %s\r\nConnection: Upgrade\r\nUpgrade: shout\r\n\r\n", s.token("acme"))
 	reader := bufio.NewReader(conn)
-	response := must(http.ReadResponse(reader, nil))
+	response := must(http.ReadResponse(reader, nil)) //nolint:bodyclose // what follows the head is no body
 	if response.StatusCode != http.StatusSwitchingProtocols {
-		t.Fatalf("upgrade answered %d: %s", response.StatusCode, readAll(t, response))
+		t.Fatalf("upgrade answered %s", response.Status)
 	}
 	return conn, reader
 }
@@ -164,13 +164,13 @@ func shout(w http.ResponseWriter, _ *http.Request) {
 	if err != nil {
 		return
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	for {
 		line, err := buffered.ReadString('\n')
 		if err != nil {
 			return
 		}
-		fmt.Fprint(conn, strings.ToUpper(line))
+		say(conn, "%s", strings.ToUpper(line))
 	}
 }
 
@@ -192,7 +192,7 @@ func TestDirectFailuresAreJSONUntilTheHead(t *testing.T) {
 	s := start(t)
 	ref := s.publish(t, "acme", "hello", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/half" {
-			fmt.Fprint(w, "half")
+			say(w, "half")
 			_ = http.NewResponseController(w).Flush()
 		}
 		if r.URL.Path == "/slow" {
@@ -219,14 +219,50 @@ func TestDirectFailuresAreJSONUntilTheHead(t *testing.T) {
 func closedPort(t testing.TB) *url.URL {
 	t.Helper()
 	listener := must(net.Listen("tcp", "127.0.0.1:0"))
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	return &url.URL{Scheme: "http", Host: listener.Addr().String()}
+}
+
+// mirror answers each piece of the body before it reads the next.
+func mirror(w http.ResponseWriter, r *http.Request) {
+	control := http.NewResponseController(w)
+	if err := control.EnableFullDuplex(); err != nil {
+		panic(err)
+	}
+	_ = control.Flush()
+	piece := make([]byte, 1<<10)
+	for {
+		n, err := r.Body.Read(piece)
+		if _, failed := w.Write(piece[:n]); err != nil || failed != nil {
+			return
+		}
+		_ = control.Flush()
+	}
+}
+
+func TestDirectBodiesFlowBothWaysAtOnce(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.publish(t, "acme", "hello", http.HandlerFunc(mirror))
+	body, writer := io.Pipe()
+	response := s.do(t, "POST", "/", "", to("hello-acme"), func(r *http.Request) { r.ContentLength, r.Body = -1, body })
+	reader := bufio.NewReader(response.Body)
+	for i := range 3 {
+		say(writer, "line %d\n", i)
+		if line := must(reader.ReadString('\n')); line != fmt.Sprintf("line %d\n", i) {
+			t.Errorf("answer is %q", line)
+		}
+	}
+	_ = writer.Close()
+	if rest := must(io.ReadAll(reader)); len(rest) != 0 {
+		t.Errorf("the rest is %q", rest)
+	}
 }
 
 func TestDirectBodyOverTheLimit(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	s.publish(t, "acme", "hello", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }))
+	s.publish(t, "acme", "hello", http.HandlerFunc(mirror))
 	big := strings.Repeat("x", testPayload)
 	if got := readAll(t, s.do(t, "POST", "/", big, to("hello-acme"))); got != big {
 		t.Errorf("%d bytes came back as %d", len(big), len(got))

@@ -27,8 +27,8 @@
 // attempt before the terminal record, which comes last and alone carries the result. It holds no consumer and no goroutine of its own
 // beyond that of its call.
 //
-// Bodies are refused by their announced length before they are read. A caller's token is asked for before a body is read, and
-// goes neither to a pod, nor into a log, nor into the store.
+// Over HTTP a body is refused by its announced length, and its sender asked for a token, before any of it is read; over gRPC a message
+// is read first, up to the limits. A token goes neither to a pod, nor into a log, nor into the store.
 //
 // # Stopping
 //

@@ -52,6 +52,14 @@ func (f *fault) GRPCStatus() *status.Status {
 	return full
 }
 
+// left is an error of writing to a caller: nobody is there to read any more.
+func left(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.Join(context.Canceled, err)
+}
+
 func (f *fault) httpStatus() int {
 	if f.http != 0 {
 		return f.http
@@ -162,6 +170,10 @@ func faultOf(err error) (*fault, bool) {
 		if text, ok := r.is(err); ok {
 			return r.fault(err, text), true
 		}
+	}
+	// grpc-go and grpc-gateway say so what they refuse, and that a stream's other end is gone.
+	if s, ok := status.FromError(err); ok {
+		return &fault{code: s.Code(), message: s.Message(), cause: err}, true
 	}
 	return &fault{code: codes.Internal, message: "internal error", cause: err}, false
 }

@@ -117,7 +117,7 @@ func (a *httpAnswer) head(id string, response *http.Response) error {
 	if response.ContentLength >= 0 {
 		return nil // the body is about to come and takes the head with it
 	}
-	return a.flusher.Flush()
+	return left(a.flusher.Flush())
 }
 
 // readBuffers are shared because a call that moves small pieces needs one for its whole length.
@@ -146,13 +146,10 @@ func (a *httpAnswer) body(response *http.Response) (total int64, err error) {
 
 // piece writes; the last one is flushed with the trailers.
 func (a *httpAnswer) piece(data []byte, last bool) error {
-	if _, err := a.w.Write(data); err != nil {
-		return errors.Join(context.Canceled, err)
+	if _, err := a.w.Write(data); err != nil || last {
+		return left(err)
 	}
-	if last {
-		return nil
-	}
-	return a.flusher.Flush()
+	return left(a.flusher.Flush())
 }
 
 // trailer keeps the spelling of our names, which Header.Set would not.

@@ -33,7 +33,7 @@ func TestInvokeOverHTTPPromotesThePodsAnswer(t *testing.T) {
 		w.Header().Set("Content-Type", "text/x-mine")
 		w.Header().Set("Trailer", "X-Sum")
 		w.WriteHeader(http.StatusCreated)
-		fmt.Fprintf(w, "%s %s %v %s", r.Method, r.RequestURI, r.Header["X-Mine"], body)
+		say(w, "%s %s %v %s", r.Method, r.RequestURI, r.Header["X-Mine"], body)
 		w.Header().Set("X-Sum", "1")
 	}))
 	response := s.do(t, "POST", helloInvoke, `{
@@ -62,10 +62,10 @@ func TestInvokeOverHTTPPromotesThePodsAnswer(t *testing.T) {
 func TestTrailersAreSpelledAsInTheSpecification(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	s.publish(t, "acme", "hello", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hi") }))
+	s.publish(t, "acme", "hello", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { say(w, "hi") }))
 	conn := must(net.Dial("tcp", s.api))
-	defer conn.Close()
-	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", helloInvoke, s.token("acme"))
+	defer func() { _ = conn.Close() }()
+	say(conn, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", helloInvoke, s.token("acme"))
 	raw := string(must(io.ReadAll(conn)))
 	if !strings.Contains(raw, "\r\nTrailer: total_body_bytes, duration_ms\r\n") || !strings.Contains(raw, "\r\n0\r\n") ||
 		!strings.Contains(raw, "\r\ntotal_body_bytes: 2\r\n") || !strings.Contains(raw, "\r\nduration_ms: ") {
@@ -83,7 +83,7 @@ func TestByteThatThePodFlushedArrives(t *testing.T) {
 		}
 		for i := range 3 {
 			<-turn
-			fmt.Fprint(w, i)
+			say(w, "%d", i)
 			_ = http.NewResponseController(w).Flush()
 		}
 		<-turn
@@ -109,7 +109,7 @@ func TestPodThatFailsOnTheWayAbortsTheAnswer(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.publish(t, "acme", "hello", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, "half")
+		say(w, "half")
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	}))
@@ -123,17 +123,19 @@ func TestPodThatFailsOnTheWayAbortsTheAnswer(t *testing.T) {
 	}
 }
 
-func TestLeavingInvokeOverHTTPDisconnectsThePod(t *testing.T) {
+func TestLeavingOverHTTPDisconnectsThePod(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	left := make(chan struct{})
 	s.publish(t, "acme", "hello", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_ = http.NewResponseController(w).Flush()
-		<-r.Context().Done()
-		close(left)
+		flood(w, r)
+		left <- struct{}{}
 	}))
 	_ = s.do(t, "POST", helloInvoke, "").Body.Close()
 	<-left
+	_ = s.do(t, "GET", "/", "", to("hello-acme")).Body.Close()
+	<-left
+	s.wantNoErrorLogged(t)
 }
 
 func TestBadJSONIsNamed(t *testing.T) {

@@ -69,7 +69,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	w.Header()["X-Two"] = []string{"a", "b"}
 	w.WriteHeader(http.StatusTeapot)
-	fmt.Fprintf(w, "%s %s %s %v %s", r.Method, r.RequestURI, r.Host, r.Header["X-Mine"], body)
+	say(w, "%s %s %s %v %s", r.Method, r.RequestURI, r.Host, r.Header["X-Mine"], body)
 }
 
 func TestInvokeSendsHeadChunkTrailer(t *testing.T) {
@@ -114,7 +114,7 @@ func TestMissingHTTPPartIsPostRoot(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.publish(t, "acme", "hello", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "%s %s %v", r.Method, r.RequestURI, r.Header["User-Agent"])
+		say(w, "%s %s %v", r.Method, r.RequestURI, r.Header["User-Agent"])
 	}))
 	f := s.invoke(t, s.as(t, "acme"), &ignitev1.InvokeRequest{OrganizationName: "acme", AppName: "hello"})
 	if f.body() != "POST / []" {
@@ -157,7 +157,7 @@ func TestTokenDoesNotReachThePodButItsOwnCredentialsDo(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.publish(t, "acme", "hello", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprint(w, r.Header["Authorization"])
+		say(w, "%v", r.Header["Authorization"])
 	}))
 	token := s.token("acme")
 	ask := func(values ...string) string {
@@ -228,7 +228,7 @@ func TestStreamedAnswerComesPieceByPiece(t *testing.T) {
 		_ = http.NewResponseController(w).Flush()
 		for i := range 3 {
 			<-turn
-			fmt.Fprintf(w, "piece %d", i)
+			say(w, "piece %d", i)
 			_ = http.NewResponseController(w).Flush()
 		}
 		w.Header().Set("X-Sum", "3")
@@ -252,7 +252,7 @@ func TestPodThatFailsOnTheWayEndsTheStreamWithAnError(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.publish(t, "acme", "hello", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, "half")
+		say(w, "half")
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	}))
@@ -268,15 +268,33 @@ func TestCallerWhoLeavesDisconnectsThePod(t *testing.T) {
 	s := start(t)
 	left := make(chan struct{})
 	s.publish(t, "acme", "hello", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_ = http.NewResponseController(w).Flush()
-		<-r.Context().Done()
-		close(left)
+		defer close(left)
+		flood(w, r)
 	}))
 	ctx, leave := context.WithCancel(s.as(t, "acme"))
 	stream := must(s.client.Invoke(ctx, &ignitev1.InvokeRequest{OrganizationName: "acme", AppName: "hello"}))
 	must(stream.Recv())
 	leave()
 	<-left
+	s.wantNoErrorLogged(t)
+}
+
+// flood writes until nobody reads any more.
+func flood(w http.ResponseWriter, r *http.Request) {
+	for r.Context().Err() == nil {
+		_, _ = w.Write(make([]byte, 1<<10))
+		_ = http.NewResponseController(w).Flush()
+	}
+}
+
+// wantNoErrorLogged stops the server and looks at its log.
+func (s *setup) wantNoErrorLogged(t testing.TB) {
+	t.Helper()
+	s.stop()
+	<-s.stopped
+	if log := s.log.String(); strings.Contains(log, "level=ERROR") {
+		t.Errorf("that a caller left is logged as an error: %s", log)
+	}
 }
 
 func TestWhyACallGetsNoPod(t *testing.T) {

@@ -24,7 +24,7 @@ var (
 	errorEncoding = protojson.MarshalOptions{EmitUnpopulated: true}
 )
 
-// firstRead is how much memory a body gets before any of it has come, whatever its header announces.
+// firstRead is the most memory that a body gets before any of it has come, whatever its header announces.
 const firstRead = 64 << 10
 
 // jsonMarshaler is encoding for grpc-gateway.
@@ -52,7 +52,7 @@ func (*jsonMarshaler) NewDecoder(r io.Reader) runtime.Decoder {
 
 // readJSON reads a message that is the whole of r. An empty r is the empty message.
 func readJSON(r io.Reader, m proto.Message) error {
-	text := bytes.NewBuffer(make([]byte, 0, firstRead))
+	text := bytes.NewBuffer(make([]byte, 0, bytes.MinRead+announced(r)))
 	if _, err := text.ReadFrom(r); err != nil {
 		return unreadable(err)
 	}
@@ -63,6 +63,14 @@ func readJSON(r io.Reader, m proto.Message) error {
 		return newFault(codes.InvalidArgument, "the request body cannot be read: %s", jsonReason(err))
 	}
 	return nil
+}
+
+// announced is how much of a body to expect, for memory's sake.
+func announced(r io.Reader) int64 {
+	if body, ok := r.(*requestBody); ok {
+		return min(max(body.length, 0), firstRead)
+	}
+	return 0
 }
 
 // unreadable says why a body could not be read to its end.
@@ -90,7 +98,9 @@ func jsonReason(err error) string {
 // requestBody is a body that remembers why it could not be read.
 type requestBody struct {
 	io.ReadCloser
-	err error
+	// length is what was announced; -1 for nothing.
+	length int64
+	err    error
 }
 
 // writeJSON answers a message.
@@ -101,10 +111,8 @@ func writeJSON(w http.ResponseWriter, m proto.Message) error {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
-	if _, err := w.Write(text); err != nil {
-		return errors.Join(http.ErrAbortHandler, err)
-	}
-	return nil
+	_, err = w.Write(text)
+	return left(err)
 }
 
 // writeError answers a fault: {"code", "message", "details"}.

@@ -209,17 +209,16 @@ func (s *guardedStream) RecvMsg(m any) error {
 
 // incoming names a gRPC call, tells the caller the name, and answers the authorization that came with it.
 func incoming(ctx context.Context) (named context.Context, authorization string) {
-	md, _ := metadata.FromIncomingContext(ctx)
 	if requestID(ctx) == "" {
-		ctx = withRequestID(ctx, first(md, "x-request-id"))
+		ctx = withRequestID(ctx, metadataValue(ctx, "x-request-id"))
 		// It fails only where there is no transport to tell, and then nobody is to be told.
 		_ = grpc.SetHeader(ctx, metadata.Pairs("x-request-id", requestID(ctx)))
 	}
-	return ctx, first(md, "authorization")
+	return ctx, metadataValue(ctx, "authorization")
 }
 
-func first(md metadata.MD, key string) string {
-	if values := md.Get(key); len(values) > 0 {
+func metadataValue(ctx context.Context, key string) string {
+	if values := metadata.ValueFromIncomingContext(ctx, key); len(values) > 0 {
 		return values[0]
 	}
 	return ""

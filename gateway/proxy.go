@@ -87,6 +87,8 @@ func (p *passage) serve(ctx context.Context) {
 			panic(broken)
 		}
 	}()
+	// Without it net/http reads the rest of the request before the answer begins. It fails where there is nothing to enable.
+	_ = http.NewResponseController(p.w).EnableFullDuplex()
 	r := p.r.WithContext(ctx)
 	if r.ContentLength < 0 {
 		r.Body = http.MaxBytesReader(p.w, r.Body, p.limit)
@@ -125,6 +127,7 @@ func newProxy(log *slog.Logger) *httputil.ReverseProxy {
 		Rewrite:        rewrite,
 		Transport:      newTransport(),
 		FlushInterval:  flushInterval,
+		BufferPool:     copyBuffers{},
 		ModifyResponse: begin,
 		ErrorHandler:   func(_ http.ResponseWriter, r *http.Request, err error) { passageOf(r.Context()).err = err },
 		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
@@ -148,6 +151,13 @@ func newTransport() *http.Transport {
 		MaxResponseHeaderBytes: maxPodHead,
 	}
 }
+
+// copyBuffers lends readBuffers to a ReverseProxy.
+type copyBuffers struct{}
+
+func (copyBuffers) Get() []byte { return readBuffers.Get().(*[readSize]byte)[:] }
+
+func (copyBuffers) Put(buffer []byte) { readBuffers.Put((*[readSize]byte)(buffer)) }
 
 // begin is told of an answer's head before anything of it is written.
 func begin(response *http.Response) error {

@@ -3,13 +3,11 @@ package gateway
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net/http"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	ignitev1 "dodil.io/ignite/proto/dodil/ignite/v1"
 )
@@ -87,23 +85,7 @@ func (g *Gateway) transcoderError(ctx context.Context, _ *runtime.ServeMux, _ ru
 	if body, ok := r.Body.(*requestBody); ok && body.err != nil {
 		err = body.err
 	}
-	if f, ok := transcoderFault(err); ok {
-		writeError(w, f)
-		return
-	}
 	writeError(w, g.guard.fault(ctx, r.URL.Path, err))
-}
-
-// transcoderFault is for the errors that grpc-gateway makes itself, of path and query parameters; its texts are for callers.
-func transcoderFault(err error) (*fault, bool) {
-	if _, ours := errors.AsType[*fault](err); ours {
-		return nil, false
-	}
-	s, ok := status.FromError(err)
-	if !ok {
-		return nil, false
-	}
-	return newFault(s.Code(), "%s", s.Message()), true
 }
 
 // routingError answers a path or a method that there is none of.
@@ -138,7 +120,7 @@ func limitBody(w http.ResponseWriter, r *http.Request, limit int64) *fault {
 	if r.ContentLength > limit {
 		return tooLarge("the request body", limit)
 	}
-	r.Body = &requestBody{ReadCloser: http.MaxBytesReader(w, r.Body, limit)}
+	r.Body = &requestBody{ReadCloser: http.MaxBytesReader(w, r.Body, limit), length: r.ContentLength}
 	return nil
 }
 

@@ -118,7 +118,7 @@ func TestDrainLetsCallsFinish(t *testing.T) {
 	<-began
 	<-began
 	s.stop()
-	for s.do(t, "GET", "/readyz", "").StatusCode == 200 { //nolint:bodyclose // do closes it
+	for s.do(t, "GET", "/readyz", "").StatusCode == 200 {
 		runtime.Gosched()
 	}
 	ready := s.do(t, "GET", "/readyz", "")
@@ -169,7 +169,7 @@ func TestDrainCutsWhatDoesNotFinish(t *testing.T) {
 	if _, err := stream.Recv(); err == nil {
 		t.Error("the gRPC call goes on")
 	}
-	for _, response := range []*http.Response{overHTTP, direct, upgraded} {
+	for _, response := range []reply{overHTTP, direct, upgraded} {
 		if n, err := response.Body.Read(make([]byte, 1)); err == nil {
 			t.Errorf("an HTTP call goes on with %d bytes", n)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -66,13 +67,19 @@ func start(t testing.TB, change ...func(*gateway.Config)) *setup {
 	return startQueueing(t, 256<<20, change...)
 }
 
+// startQuiet is start for what is measured: without a log, and with a queue that does not fill up.
+func startQuiet(t testing.TB) *setup {
+	t.Helper()
+	return startQueueing(t, 8<<30, func(c *gateway.Config) { c.Logger, c.Verifier = nil, auth.Cached(c.Verifier, 16) })
+}
+
 // startQueueing is start with a queue of so many bytes.
 func startQueueing(t testing.TB, queue int64, change ...func(*gateway.Config)) *setup {
 	t.Helper()
 	server := streamtest.Start(t)
 	s := &setup{nats: server.Conn, pods: &pods{apps: map[store.AppRef]*url.URL{}}, log: &buffer{out: t.Output()}, stopped: make(chan struct{})}
 	t.Cleanup(s.log.close)
-	s.store = must(store.Open(t.Context(), store.Options{Conn: server.Conn, Sync: s.syncing(server.Sync), MaxBytes: 256 << 20}))
+	s.store = must(store.Open(t.Context(), store.Options{Conn: server.Conn, Sync: s.syncing(server.Sync), MaxBytes: 4 << 30}))
 	t.Cleanup(func() { _ = s.store.Close() })
 	s.stream = must(stream.Open(t.Context(), stream.Options{Conn: server.Conn, MaxWorkBytes: queue, MaxOutputBytes: 256 << 20}))
 	t.Cleanup(func() { _ = s.stream.Close() })
@@ -158,7 +165,7 @@ func (s *setup) publish(t testing.TB, org, name string, handler http.Handler) st
 }
 
 // do makes an HTTP request to the API with a token of acme.
-func (s *setup) do(t testing.TB, method, path, body string, change ...func(*http.Request)) *http.Response {
+func (s *setup) do(t testing.TB, method, path, body string, change ...func(*http.Request)) reply {
 	t.Helper()
 	r := must(http.NewRequestWithContext(t.Context(), method, "http://"+s.api+path, strings.NewReader(body)))
 	r.Header.Set("Authorization", "Bearer "+s.token("acme"))
@@ -170,10 +177,16 @@ func (s *setup) do(t testing.TB, method, path, body string, change ...func(*http
 		t.Fatalf("%s %s: %v", method, path, err)
 	}
 	t.Cleanup(func() { _ = response.Body.Close() })
-	return response
+	return reply{response}
 }
 
-func readAll(t testing.TB, response *http.Response) string {
+// reply is an answer whose body is closed with the test.
+type reply struct{ *http.Response }
+
+// say writes to somebody who may be gone.
+func say(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
+
+func readAll(t testing.TB, response reply) string {
 	t.Helper()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
@@ -190,7 +203,7 @@ type problem struct {
 }
 
 // wantProblem checks that an answer is an error in JSON.
-func wantProblem(t testing.TB, response *http.Response, httpStatus int, code codes.Code, words ...string) problem {
+func wantProblem(t testing.TB, response reply, httpStatus int, code codes.Code, words ...string) problem {
 	t.Helper()
 	body := readAll(t, response)
 	var p problem

@@ -43,8 +43,11 @@ type watcher struct {
 	service *service
 	id      string
 	send    func(*ignitev1.WatchExecutionResponse) error
-	// seen is the record read last. It was sent, unless it is terminal.
-	seen store.Execution
+	// read says that the record was read once, revision which one that was; it was sent, unless it is final.
+	read     bool
+	revision uint64
+	// final is the terminal record while the output before it is not sent.
+	final *store.Execution
 }
 
 // see passes on what happened, and reports whether the terminal record was sent.
@@ -54,26 +57,38 @@ func (w *watcher) see(ctx context.Context, event stream.Event) (over bool, err e
 			OutputChunk: event.Chunk.Data, ChunkIndex: event.Chunk.Index, Attempt: event.Chunk.Attempt,
 		})
 	}
-	first := w.seen.ID == ""
+	if w.final != nil {
+		return true, w.finish(ctx, w.final)
+	}
+	return w.look(ctx)
+}
+
+// look reads the record and passes it on if it is news. It has a place of its own because records are large, and the stack of
+// an idle watcher is not.
+func (w *watcher) look(ctx context.Context) (over bool, err error) {
 	record, err := w.service.execution(ctx, w.id)
-	if err != nil || record.Revision == w.seen.Revision && !record.Status.Terminal() {
+	if err != nil {
 		return false, err
 	}
-	w.seen = record
+	first, news := !w.read, record.Revision != w.revision
+	w.read, w.revision = true, record.Revision
 	switch {
-	case !record.Status.Terminal():
-		return false, w.send(&ignitev1.WatchExecutionResponse{Execution: publicExecution(record)})
-	case first && record.Streamed:
+	case record.Status.Terminal() && first && record.Streamed:
 		// Only the first event comes before the output; at the next it was all sent.
+		w.final = &record
 		return false, nil
+	case record.Status.Terminal():
+		return true, w.finish(ctx, &record)
+	case news:
+		return false, w.send(&ignitev1.WatchExecutionResponse{Execution: publicExecution(record)})
 	default:
-		return true, w.finish(ctx)
+		return false, nil
 	}
 }
 
 // finish sends the terminal record, which alone carries the result.
-func (w *watcher) finish(ctx context.Context) error {
-	execution, err := w.service.withResult(ctx, w.seen)
+func (w *watcher) finish(ctx context.Context, record *store.Execution) error {
+	execution, err := w.service.withResult(ctx, *record)
 	if err != nil {
 		return err
 	}
@@ -83,8 +98,8 @@ func (w *watcher) finish(ctx context.Context) error {
 // broken answers why a watch ended early. One that lacks old output of an execution that has ended still gets the record,
 // whose result is whole.
 func (w *watcher) broken(ctx context.Context, err error) error {
-	if errors.Is(err, stream.ErrLost) && w.seen.Status.Terminal() {
-		return w.finish(ctx)
+	if errors.Is(err, stream.ErrLost) && w.final != nil {
+		return w.finish(ctx, w.final)
 	}
 	return err
 }

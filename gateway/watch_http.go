@@ -80,9 +80,9 @@ func (l *lines) line(text []byte) error {
 	}
 	l.pulse.Reset(heartbeat)
 	if _, err := l.w.Write(append(text, '\n')); err != nil {
-		return errors.Join(context.Canceled, err)
+		return left(err)
 	}
-	return l.flusher.Flush()
+	return left(l.flusher.Flush())
 }
 
 func (l *lines) failed(f *fault) {
