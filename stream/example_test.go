@@ -27,12 +27,12 @@ func example(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(folder) //nolint:errcheck // it is a temporary folder
+	defer os.RemoveAll(folder)
 	server, err := embed.Open(ctx, embed.Options{StoreDir: folder})
 	if err != nil {
 		return err
 	}
-	defer server.Close(ctx) //nolint:errcheck // nothing is done after it
+	defer server.Close(ctx)
 	conn, err := server.Connect("example")
 	if err != nil {
 		return err
@@ -42,7 +42,7 @@ func example(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer streams.Close() //nolint:errcheck // nothing is done after it
+	defer streams.Close()
 	app := stream.App{Org: "acme-corp", Name: "hello"}
 	if err := streams.Enqueue(ctx, stream.Work{Execution: "exec_1", Owner: "acme-corp", App: app}); err != nil {
 		return err

@@ -106,8 +106,9 @@ func (r *tour) makeRun(t *testing.T, shown string) {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	exited := make(chan error, 1)
-	go func() { exited <- command.Wait() }()
+	var ended error
+	exited := make(chan struct{})
+	go func() { ended = command.Wait(); close(exited) }()
 	t.Cleanup(func() {
 		_ = syscall.Kill(-command.Process.Pid, syscall.SIGINT)
 		select {
@@ -122,8 +123,8 @@ func (r *tour) makeRun(t *testing.T, shown string) {
 	defer tick.Stop()
 	for !strings.Contains(output.String(), "Ctrl-C stops it.") {
 		select {
-		case err := <-exited:
-			t.Fatalf("make run ended: %v\n%s", err, output.String())
+		case <-exited:
+			t.Fatalf("make run ended: %v\n%s", ended, output.String())
 		case <-limit:
 			t.Fatalf("make run is not ready:\n%s", output.String())
 		case <-tick.C:

@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if code, ran := podtest.RunProgram(); ran {
-		os.Exit(code) //nolint:forbidigo // this process is a pod, and TestMain its main
+		os.Exit(code)
 	}
 	if dir := os.Getenv(serverVariable); dir != "" {
 		if err := runServer(dir); err != nil {
