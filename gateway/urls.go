@@ -15,23 +15,27 @@ func portsOf(ports []uint32) []uint32 {
 	return ports
 }
 
-// hostLabels are the labels to claim for an app. One that is longer than DNS allows is left out: the app has no URL
-// for that port and is reached by Invoke and InvokeAsync.
+// hostLabels are the labels to claim for an app, one for each port. One that is longer than DNS allows is empty: the app has no
+// URL for that port and is reached by Invoke and InvokeAsync.
 func hostLabels(ref store.AppRef, ports []uint32) []string {
 	var labels []string
 	for _, port := range portsOf(ports) {
-		if label, ok := store.HostLabel(ref, port); ok {
-			labels = append(labels, label)
+		label, ok := store.HostLabel(ref, port)
+		if !ok {
+			label = ""
 		}
+		labels = append(labels, label)
 	}
 	return labels
 }
 
-// publicURLs are where an app answers, one for each port, in the order of ports.
+// publicURLs are where an app answers, in the order of ports.
 func (s *service) publicURLs(ref store.AppRef, ports []uint32) []string {
 	var urls []string
 	for _, label := range hostLabels(ref, ports) {
-		urls = append(urls, s.cfg.PublicScheme+"://"+label+"."+s.cfg.BaseDomain+s.publicPort)
+		if label != "" {
+			urls = append(urls, s.cfg.PublicScheme+"://"+label+"."+s.cfg.BaseDomain+s.publicPort)
+		}
 	}
 	return urls
 }

@@ -167,9 +167,16 @@ func TestPublicURLs(t *testing.T) {
 	must(s.client.CreateApp(s.as(t, "app-acme"), &ignitev1.CreateAppRequest{OrganizationName: "app-acme", Name: "my-dot", Code: python("x")}))
 	_, err := s.client.PublishDraft(s.as(t, "app-acme"), &ignitev1.PublishDraftRequest{OrganizationName: "app-acme", AppName: "my-dot"})
 	wantCode(t, err, codes.AlreadyExists, "my-dot-app-acme")
-	long := strings.Repeat("x", 63)
-	must(s.client.CreateApp(s.as(t, "acme"), &ignitev1.CreateAppRequest{OrganizationName: "acme", Name: long, Code: python("x")}))
-	if got := must(s.publishDraft(t, long)).GetApp().GetPublicUrls(); len(got) != 0 {
-		t.Errorf("an app whose label DNS does not allow has the URLs %v", got)
+	// With its port the label of this one is longer than DNS allows, without it is not.
+	long := strings.Repeat("x", 58)
+	must(s.client.CreateApp(s.as(t, "acme"), &ignitev1.CreateAppRequest{
+		OrganizationName: "acme", Name: long, Ports: []uint32{9000, 80}, Code: python("x"),
+	}))
+	want = []string{"https://" + long + "-acme.apps.test"}
+	if got := must(s.publishDraft(t, long)).GetApp().GetPublicUrls(); !reflect.DeepEqual(got, want) {
+		t.Errorf("public URLs are %v, want %v", got, want)
+	}
+	if _, port, ok := s.store.Host(long + "-acme"); port != 80 || !ok {
+		t.Errorf("the label leads to port %d (%v)", port, ok)
 	}
 }
