@@ -57,10 +57,13 @@ func (w *watcher) see(ctx context.Context, event stream.Event) (over bool, err e
 			OutputChunk: event.Chunk.Data, ChunkIndex: event.Chunk.Index, Attempt: event.Chunk.Attempt,
 		})
 	}
-	if w.final != nil {
-		return true, w.finish(ctx, w.final)
+	if event.Record {
+		return w.look(ctx)
 	}
-	return w.look(ctx)
+	if w.final == nil {
+		return false, nil
+	}
+	return true, w.finish(ctx, w.final)
 }
 
 // look reads the record and passes it on if it is news. It has a place of its own because records are large, and the stack of
@@ -70,11 +73,11 @@ func (w *watcher) look(ctx context.Context) (over bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	first, news := !w.read, record.Revision != w.revision
+	news := !w.read || record.Revision != w.revision
 	w.read, w.revision = true, record.Revision
 	switch {
-	case record.Status.Terminal() && first && record.Streamed:
-		// Only the first event comes before the output; at the next it was all sent.
+	case record.Status.Terminal() && record.Streamed:
+		// It may be newer than the change that was told of; only Settled says that all its output was sent.
 		w.final = &record
 		return false, nil
 	case record.Status.Terminal():
