@@ -37,7 +37,7 @@ func brokenRule(name string) string {
 		return "has a NUL byte in its name"
 	case strings.Contains(name, `\`):
 		return "has a backslash in its name; paths are separated by /"
-	case strings.HasPrefix(name, "/"), hasDrive(name):
+	case strings.HasPrefix(name, "/"), hasDrive(name), hasDrive(path.Clean(name)):
 		return "has an absolute path"
 	case slices.Contains(elements, ".."):
 		return "has .. in its path"
@@ -47,7 +47,7 @@ func brokenRule(name string) string {
 	return ""
 }
 
-// hasDrive finds "C:" and the like.
+// hasDrive finds "C:" and the like; "./C:" becomes one only when it is cleaned.
 func hasDrive(name string) bool {
 	if len(name) < 2 || name[1] != ':' {
 		return false
