@@ -179,8 +179,14 @@ func (s *Server) URL() string {
 	return ""
 }
 
-// InProcessConn makes a Server a nats.InProcessConnProvider.
-func (s *Server) InProcessConn() (net.Conn, error) { return s.server.InProcessConn() }
+// InProcessConn makes a Server a nats.InProcessConnProvider. Writes to the connection are buffered, as a socket's are.
+func (s *Server) InProcessConn() (net.Conn, error) {
+	conn, err := s.server.InProcessConn()
+	if err != nil {
+		return nil, err
+	}
+	return newPipe(conn), nil
+}
 
 // Connect answers a connection within the process. It never gives up reconnecting; the caller closes it, before the Server.
 func (s *Server) Connect(name string) (*nats.Conn, error) {
