@@ -71,7 +71,7 @@ func launch(t *testing.T, dir string, args ...string) *server {
 		_ = s.command.Wait()
 		close(s.exited)
 	}()
-	t.Cleanup(func() { s.kill(); <-s.exited })
+	t.Cleanup(func() { s.kill(); s.checkLogs(t) })
 	select {
 	case found := <-addresses:
 		s.http, s.grpc = found[0], found[1]
@@ -83,9 +83,10 @@ func launch(t *testing.T, dir string, args ...string) *server {
 	return s
 }
 
+// self runs this binary as ignited. The race detector would let every process sleep for a second at its end.
 func self(args ...string) *exec.Cmd {
 	command := exec.Command(os.Args[0], args...)
-	command.Env = append(os.Environ(), asServer+"=1")
+	command.Env = append(os.Environ(), asServer+"=1", "GORACE=atexit_sleep_ms=10")
 	return command
 }
 
@@ -102,6 +103,16 @@ func (s *server) readLogs(t *testing.T, stderr io.Reader, addresses chan<- [2]st
 	}
 	if err := lines.Err(); err != nil {
 		t.Logf("read the log of ignited: %v", err)
+	}
+}
+
+// checkLogs fails the test for what the race detector or the runtime said of the process, however that ended.
+func (s *server) checkLogs(t *testing.T) {
+	t.Helper()
+	for _, word := range []string{"DATA RACE", "panic:", "fatal error:"} {
+		if strings.Contains(s.logs.String(), word) {
+			t.Errorf("the log of ignited has %q:\n%s", word, s.logs)
+		}
 	}
 }
 
