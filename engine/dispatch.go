@@ -186,10 +186,7 @@ func (d *dispatcher) run(ctx context.Context) {
 		changed := d.apps.Changed()
 		d.wakeReserved()
 		for _, p := range d.takeUnkept() {
-			keepers.Go(func() {
-				p.keep(ctx)
-				d.forget(p)
-			})
+			keepers.Go(func() { p.keep(ctx) })
 		}
 		select {
 		case <-d.fresh:

@@ -106,6 +106,7 @@ func (p *pool) takeOut(i *instance, lived time.Duration) {
 		p.ended(i, lived)
 	}
 	close(i.outOfService)
+	p.offerRoom()
 	signal(p.poke)
 }
 

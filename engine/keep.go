@@ -24,7 +24,7 @@ const (
 )
 
 // keep starts and ends the pods of one app until the app is gone, the engine drains, or nobody needs the pool; it returns
-// when all its pods are gone. It is the one goroutine that decides; each pod's life is a goroutine of its own below it.
+// when all its pods are gone, and is forgotten before. It is the one goroutine that decides; each pod's life is a goroutine of its own below it.
 func (p *pool) keep(ctx context.Context) {
 	var pods sync.WaitGroup
 	defer pods.Wait()
@@ -32,6 +32,7 @@ func (p *pool) keep(ctx context.Context) {
 		changed := p.apps.Changed()
 		again := p.look(ctx, &pods)
 		if p.isClosed() {
+			p.forget(p) // before its pods are gone: a call that comes needs another pool now
 			return
 		}
 		p.wait(ctx, changed, again)
@@ -81,7 +82,7 @@ func (p *pool) reconcile(ctx context.Context, app store.App, pods *sync.WaitGrou
 	p.active = app.ActiveVersion
 	p.timeout = timeoutOf(app.Config)
 	if p.active == 0 {
-		p.waiting.refuse(pod.ErrNotPublished)
+		p.refuse(pod.ErrNotPublished)
 	}
 	p.followVersion()
 	now := time.Now()

@@ -238,6 +238,7 @@ func TestNoCallIsLostWhileVersionsChange(t *testing.T) {
 
 func TestPoolOfAQuietAppIsForgotten(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bench) {
+		synctest.Wait() // the dispatcher has read it by now, and does so again when an app changes
 		b.reserved = nil
 		b.shelf.publish(scaling(store.Scaling{ScaledownPeriodSecs: 1}))
 		b.target(t)
@@ -277,5 +278,107 @@ func TestVacanciesAreWhatCouldStartNow(t *testing.T) {
 		}
 		<-changed
 		check("when they are over", 2)
+	})
+}
+
+func TestVacanciesAreToldWhenNobodyIsLeftToFreeASlot(t *testing.T) {
+	// noVacancy answers what is closed when there may be one again.
+	noVacancy := func(t *testing.T, b *bench) <-chan struct{} {
+		t.Helper()
+		synctest.Wait()
+		n, changed, err := b.vacancies(t.Context(), testApp)
+		if n != 0 || err != nil {
+			t.Fatalf("%d vacancies, error %v, want none", n, err)
+		}
+		return changed
+	}
+	told := func(t *testing.T, b *bench, changed <-chan struct{}) {
+		t.Helper()
+		synctest.Wait()
+		if n, _, err := b.vacancies(t.Context(), testApp); n != 1 || err != nil || !isClosed(changed) {
+			t.Errorf("%d vacancies, error %v, told %v", n, err, isClosed(changed))
+		}
+	}
+	t.Run("the full pod crashed", func(t *testing.T) {
+		inBubble(t, Config{}, func(t *testing.T, b *bench) {
+			b.shelf.publish(store.Config{MaxConcurrency: 1})
+			release := make(chan struct{})
+			call := b.hold(t.Context(), release)
+			changed := noVacancy(t, b)
+			b.driver.Running()[0].Crash("exit status 1")
+			close(release)
+			if err := <-call; err != nil {
+				t.Errorf("call: %v", err)
+			}
+			told(t, b, changed)
+		})
+	})
+	t.Run("the start that a full line waited for failed", func(t *testing.T) {
+		inBubble(t, Config{}, func(t *testing.T, b *bench) {
+			b.shelf.publish(store.Config{MaxConcurrency: 1})
+			fail := make(chan struct{})
+			b.starting = func(context.Context, pod.Spec) error {
+				<-fail
+				return errors.New("exit status 1")
+			}
+			call := b.hold(t.Context(), nil)
+			changed := noVacancy(t, b)
+			close(fail)
+			if err := <-call; err == nil {
+				t.Error("a call went to a pod that did not start")
+			}
+			told(t, b, changed)
+		})
+	})
+	t.Run("the callers in line left", func(t *testing.T) {
+		inBubble(t, Config{}, func(t *testing.T, b *bench) {
+			b.shelf.publish(store.Config{MaxConcurrency: 1})
+			b.starting = func(ctx context.Context, _ pod.Spec) error { return sleep(ctx, time.Minute) }
+			ctx, leave := context.WithCancel(t.Context())
+			call := b.hold(ctx, nil)
+			changed := noVacancy(t, b)
+			leave()
+			if err := <-call; !errors.Is(err, context.Canceled) {
+				t.Errorf("call: %v, want Canceled", err)
+			}
+			told(t, b, changed)
+		})
+	})
+}
+
+// slowDriver's pods take a while to stop.
+type slowDriver struct{ pod.Driver }
+
+type slowPod struct{ pod.Pod }
+
+func (d slowDriver) Start(ctx context.Context, spec pod.Spec) (pod.Pod, error) {
+	started, err := d.Driver.Start(ctx, spec)
+	return slowPod{started}, err
+}
+
+func (p slowPod) Stop(ctx context.Context) error {
+	return errors.Join(sleep(ctx, 10*time.Second), p.Pod.Stop(ctx))
+}
+
+func TestCallsDoNotWaitForTheStopOfAPodThatIsNotUsedAnyMore(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, b *bench) {
+		synctest.Wait() // the dispatcher has read it by now, and does so again when an app changes
+		b.dispatcher.driver = slowDriver{b.driver}
+		b.reserved = nil
+		b.shelf.publish(scaling(store.Scaling{ScaledownPeriodSecs: 120}))
+		b.target(t)
+		elapse(121 * time.Second)
+		if got := len(b.driver.Running()); got != 1 {
+			t.Fatalf("%d pods run, want the one that is being stopped", got)
+		}
+		b.mu.RLock()
+		pools := len(b.pools)
+		b.mu.RUnlock()
+		if pools != 0 {
+			t.Fatalf("%d pools that take no calls are still asked for slots", pools)
+		}
+		if target := b.target(t); !target.Cold || target.Waited != 0 {
+			t.Errorf("call went to %+v, want a new pod at once", target)
+		}
 	})
 }

@@ -126,7 +126,10 @@ func (p *pool) await(ctx context.Context, w *waiter, began time.Time) error {
 func (p *pool) abandon(w *waiter) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.waiting.leave(w) && w.on != nil {
+	switch left := p.waiting.leave(w); {
+	case left:
+		p.offerRoom()
+	case w.on != nil:
 		p.vacate(w.on)
 	}
 }
@@ -157,9 +160,20 @@ func (p *pool) serveLine() {
 		on.used++
 		p.waiting.serve(on)
 	}
-	if p.room != nil && p.free() != nil {
+	p.offerRoom()
+}
+
+// offerRoom wakes who waits for room if there may be some: a free slot, or no pod, so that a new one would be started.
+func (p *pool) offerRoom() {
+	if p.free() != nil || p.serving() == 0 {
 		p.tellRoom()
 	}
+}
+
+// refuse gives every call in line err.
+func (p *pool) refuse(err error) {
+	p.waiting.refuse(err)
+	p.tellRoom()
 }
 
 // free answers the pod in service with the fewest calls, if it has a free slot.
@@ -201,14 +215,13 @@ func (p *pool) close(err error, patience time.Duration) {
 		return
 	}
 	p.closed = err
-	p.waiting.refuse(err)
+	p.refuse(err)
 	if p.coming != nil {
 		p.coming.cancel(err)
 	}
 	for _, i := range p.pods {
 		p.retire(i, patience)
 	}
-	p.tellRoom()
 	signal(p.poke)
 }
 

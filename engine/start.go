@@ -143,7 +143,7 @@ func (p *pool) notStarted(ctx context.Context, c *coming, err error) {
 	p.fault.startFailed(time.Now(), c.version, err)
 	p.lastError = err.Error()
 	if p.serving() == 0 {
-		p.waiting.refuse(err)
+		p.refuse(err)
 	}
 	p.log.WarnContext(ctx, "pod did not start", slog.String("app", p.key.String()),
 		slog.Uint64("version", uint64(c.version)), slog.Any("error", err))
