@@ -8,11 +8,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// The caps of the buckets that hold what people deploy; the others have Options.MaxBytes.
+// The caps of the buckets that hold what people deploy, as long as they are small beside Options.MaxBytes, which the others
+// have; under a small one they take their part of it. All buckets together take no more than MaxBytes three and a half times.
 const (
-	appsCap     = 128 << 20
-	versionsCap = 512 << 20
-	hostsCap    = 32 << 20
+	appsCap, appsPart         = 128 << 20, 8
+	versionsCap, versionsPart = 512 << 20, 4
+	hostsCap, hostsPart       = 32 << 20, 16
 )
 
 const (
@@ -35,13 +36,13 @@ type buckets struct {
 }
 
 func makeBuckets(ctx context.Context, js jetstream.JetStream, o Options) (b buckets, err error) {
-	if b.apps, err = makeKeyValue(ctx, js, o, appsBucket, appsCap); err != nil {
+	if b.apps, err = makeKeyValue(ctx, js, o, appsBucket, min(appsCap, o.MaxBytes/appsPart)); err != nil {
 		return buckets{}, err
 	}
-	if b.versions, err = makeKeyValue(ctx, js, o, versionsBucket, versionsCap); err != nil {
+	if b.versions, err = makeKeyValue(ctx, js, o, versionsBucket, min(versionsCap, o.MaxBytes/versionsPart)); err != nil {
 		return buckets{}, err
 	}
-	if b.hosts, err = makeKeyValue(ctx, js, o, hostsBucket, hostsCap); err != nil {
+	if b.hosts, err = makeKeyValue(ctx, js, o, hostsBucket, min(hostsCap, o.MaxBytes/hostsPart)); err != nil {
 		return buckets{}, err
 	}
 	if b.appStream, err = streamOf(ctx, js, appsBucket); err != nil {

@@ -60,7 +60,7 @@ type OIDCConfig struct {
 	Audience string
 }
 
-// NATSConfig says where the streams are. Without a URL they are inside this process, and Sync, MaxStoreBytes and
+// NATSConfig says where the streams are and how large they may grow. Without a URL they are inside this process, and Sync and
 // ListenAddr are about the server there.
 type NATSConfig struct {
 	URL           string
@@ -143,7 +143,7 @@ func (c *Config) settings() []setting {
 		{"nats_creds", (*textValue)(&c.NATS.Creds), "credentials file for the servers at the URL"},
 		{"replicas", (*countValue)(&c.NATS.Replicas), "copies that JetStream keeps of everything; more than 1 needs a cluster at the URL"},
 		{"sync", (*textValue)(&c.NATS.Sync), "when the server inside syncs to disk: always (before a caller is answered) or interval (a loss of power may lose the last writes)"},
-		{"max_store_bytes", (*bytesValue)(&c.NATS.MaxStoreBytes), "most that the server inside stores; 0 leaves it to the cap of each stream"},
+		{"max_store_bytes", (*bytesValue)(&c.NATS.MaxStoreBytes), "most that everything in NATS may take together, per replica; 0 is 8 GiB each for waiting work, output, executions, payloads and code"},
 		{"nats_listen_addr", (*textValue)(&c.NATS.ListenAddr), "address at which the server inside can be inspected with NATS tools; it has no authentication"},
 
 		{"cold_start_budget_secs", (*secondsValue)(&c.Engine.ColdStartBudget), "longest that a call waits for a pod to start"},

@@ -85,7 +85,7 @@ func (c NATSConfig) check(f *faults) {
 	f.check(c.Replicas >= 1 && c.Replicas <= replicasOfJetStream, "replicas", c.Replicas, "1 to 5")
 	f.check(c.Replicas <= 1 || c.URL != "", "replicas", c.Replicas, "1, since the server inside is alone; more need "+envName("nats_url"))
 	f.check(c.Sync == syncAlways || c.Sync == syncInterval, "sync", c.Sync, "always or interval")
-	const leastStore = 64 << 20
+	const leastStore = 1 << 30
 	if c.MaxStoreBytes != 0 {
 		f.checkBytes("max_store_bytes", c.MaxStoreBytes, leastStore, 1<<50)
 	}
@@ -143,7 +143,6 @@ func (c Config) warnings() []string {
 	external := c.NATS.URL != ""
 	onlyInside := "is about the NATS server inside this process and means nothing, since " + envName("nats_url") + " is set"
 	warn(external && c.NATS.Sync != syncAlways, "sync", onlyInside)
-	warn(external && c.NATS.MaxStoreBytes != 0, "max_store_bytes", onlyInside)
 	warn(external && c.NATS.ListenAddr != "", "nats_listen_addr", onlyInside)
 	warn(!external && c.NATS.Creds != "", "nats_creds", "means nothing without "+envName("nats_url"))
 	warn(!external && c.NATS.Sync == syncInterval, "sync", "lets a loss of power take back what callers were told is kept")

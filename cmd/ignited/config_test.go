@@ -276,7 +276,6 @@ func TestWarnings(t *testing.T) {
 		"a slip":                     {[]string{"IGNITE_DATADIR=/data"}, nil, "IGNITE_DATADIR is set and means nothing here; did you mean IGNITE_DATA_DIR?"},
 		"a stranger":                 {[]string{"IGNITE_SERVICE_HOST=10.0.0.1"}, nil, "IGNITE_SERVICE_HOST is set and means nothing here"},
 		"sync outside":               {nil, []string{"--nats-url=nats://a", "--sync=interval"}, "IGNITE_SYNC (--sync) is about the NATS server inside"},
-		"store outside":              {nil, []string{"--nats-url=nats://a", "--max-store-bytes=1GiB"}, "IGNITE_MAX_STORE_BYTES"},
 		"listening outside":          {nil, []string{"--nats-url=nats://a", "--nats-listen-addr=127.0.0.1:0"}, "IGNITE_NATS_LISTEN_ADDR"},
 		"credentials inside":         {nil, []string{"--nats-creds=/creds"}, "IGNITE_NATS_CREDS (--nats-creds) means nothing without IGNITE_NATS_URL"},
 		"no sync":                    {nil, []string{"--sync=interval"}, "IGNITE_SYNC (--sync) lets a loss of power"},

@@ -9,11 +9,29 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"dodil.io/ignite/store"
+	"dodil.io/ignite/stream"
 	"dodil.io/ignite/stream/embed"
 )
 
 // closeTime bounds the end of the server inside; it syncs its files, which takes a moment for each that was busy.
 const closeTime = time.Minute
+
+// storeParts is in how many parts of equal size the room for everything is cut: one for waiting work, one for output, and three and a
+// half for the buckets of the store. The rest is for what JetStream notes down beside them.
+const storeParts = 6
+
+// part is the cap of one part, or 0 for the default of stream and store.
+func (c NATSConfig) part() int64 { return c.MaxStoreBytes / storeParts }
+
+// explainRoom says what to do when JetStream cannot set the caps aside, which it does as soon as a stream is made.
+func explainRoom(err error) error {
+	if errors.Is(err, stream.ErrFull) || errors.Is(err, store.ErrFull) {
+		return fmt.Errorf("%w (JetStream sets aside what streams and buckets may take, some 41 GiB if nothing is set: let %s say how much it has)",
+			err, envName("max_store_bytes"))
+	}
+	return err
+}
 
 // natsServers is where streams and buckets live: a server inside this process, or those at a URL.
 type natsServers struct {
@@ -32,7 +50,7 @@ func openNATS(ctx context.Context, config NATSConfig, dir string, logger *slog.L
 		mode = embed.SyncInterval
 	}
 	inside, err := embed.Open(ctx, embed.Options{
-		StoreDir: dir, MaxStore: config.MaxStoreBytes, ListenAddr: config.ListenAddr, Sync: mode, Logger: logger,
+		StoreDir: dir, ListenAddr: config.ListenAddr, Sync: mode, Logger: logger,
 	})
 	if err != nil {
 		return nil, err

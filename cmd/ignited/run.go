@@ -141,15 +141,17 @@ func (s *system) openNATS(ctx context.Context) (err error) {
 func (s *system) openStreams(ctx context.Context) (err error) {
 	s.streams, err = stream.Open(ctx, stream.Options{
 		Conn: s.nats.conn, Replicas: s.config.NATS.Replicas, Retention: s.config.Engine.ExecutionRetention, Logger: s.logger,
+		MaxWorkBytes: s.config.NATS.part(), MaxOutputBytes: s.config.NATS.part(),
 	})
-	return err
+	return explainRoom(err)
 }
 
 func (s *system) openStore(ctx context.Context) (err error) {
 	s.store, err = store.Open(ctx, store.Options{
 		Conn: s.nats.conn, Sync: s.nats.sync, Replicas: s.config.NATS.Replicas, Retention: s.config.Engine.ExecutionRetention, Logger: s.logger,
+		MaxBytes: s.config.NATS.part(),
 	})
-	return err
+	return explainRoom(err)
 }
 
 func (s *system) openPods(ctx context.Context) error {

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"dodil.io/ignite/stream/embed"
+)
+
+// tryOpen opens everything on config and closes it again.
+func tryOpen(t *testing.T, config Config) error {
+	t.Helper()
+	config.Gateway.HTTPListenAddr, config.Gateway.APIListenAddr = "127.0.0.1:0", "127.0.0.1:0"
+	opened, err := open(t.Context(), config, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	return opened.close()
+}
+
+func TestRoomOfTheServerInside(t *testing.T) {
+	t.Parallel()
+	config := defaultConfig()
+	config.DataDir = t.TempDir()
+	for _, room := range []int64{0, 1 << 30, 100 << 30, 2 << 30} { // it may be changed on data that are there
+		config.NATS.MaxStoreBytes = room
+		if err := tryOpen(t, config); err != nil {
+			t.Fatalf("with room for %d bytes: %v", room, err)
+		}
+	}
+}
+
+func TestRoomOfAServerOutside(t *testing.T) {
+	t.Parallel()
+	const room = 6 << 30
+	outside, err := embed.Open(t.Context(), embed.Options{
+		StoreDir: filepath.Join(t.TempDir(), "nats"), MaxStore: room, ListenAddr: "127.0.0.1:0",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := outside.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}()
+	config := defaultConfig()
+	config.DataDir, config.NATS.URL = t.TempDir(), outside.URL()
+	if err := tryOpen(t, config); err == nil || !strings.Contains(err.Error(), "IGNITE_MAX_STORE_BYTES") {
+		t.Errorf("with room for more than the server has: %v", err)
+	}
+	config.NATS.MaxStoreBytes = room
+	if err := tryOpen(t, config); err != nil {
+		t.Errorf("with room for what the server has: %v", err)
+	}
+}
