@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -11,6 +12,9 @@ import (
 	"dodil.io/ignite/store"
 	"dodil.io/ignite/stream"
 )
+
+// patience is how long a watch goes on while its record cannot be read; stream.Watch has as much with output.
+const patience = time.Minute
 
 func (s *service) WatchExecution(r *ignitev1.WatchExecutionRequest, stream grpc.ServerStreamingServer[ignitev1.WatchExecutionResponse]) error {
 	return s.watch(stream.Context(), r.GetExecutionId(), stream.Send)
@@ -48,6 +52,8 @@ type watcher struct {
 	revision uint64
 	// final is the terminal record while the output before it is not sent.
 	final *store.Execution
+	// failing is since when the record cannot be read; zero if it can.
+	failing time.Time
 }
 
 // see passes on what happened, and reports whether the terminal record was sent.
@@ -71,8 +77,9 @@ func (w *watcher) see(ctx context.Context, event stream.Event) (over bool, err e
 func (w *watcher) look(ctx context.Context) (over bool, err error) {
 	record, err := w.service.execution(ctx, w.id)
 	if err != nil {
-		return false, err
+		return false, w.bear(err)
 	}
+	w.failing = time.Time{}
 	news := !w.read || record.Revision != w.revision
 	w.read, w.revision = true, record.Revision
 	switch {
@@ -87,6 +94,21 @@ func (w *watcher) look(ctx context.Context) (over bool, err error) {
 	default:
 		return false, nil
 	}
+}
+
+// bear passes over a store that does not answer for a while, as when NATS is restarted: the record is read again at the
+// next event, which the return of a lost connection is.
+func (w *watcher) bear(err error) error {
+	if !w.read || !errors.Is(err, store.ErrUnavailable) {
+		return err
+	}
+	if w.failing.IsZero() {
+		w.failing = time.Now()
+	}
+	if time.Since(w.failing) > patience {
+		return err
+	}
+	return nil
 }
 
 // finish sends the terminal record, which alone carries the result.

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
@@ -253,6 +254,36 @@ func TestWatchEndsWhenTheServerStops(t *testing.T) {
 		t.Errorf("last line is %q", lines.Text())
 	}
 	<-s.stopped
+}
+
+// The record cannot be read for a while, and something happens meanwhile: the watch goes on.
+func TestWatchOutlivesAStoreThatIsAway(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.publish(t, "acme", "hello", http.NotFoundHandler())
+	id := s.submit(t, &ignitev1.InvokeRequest{OrganizationName: "acme", AppName: "hello"})
+	watch, worker := s.watch(t, id), s.work(t, id)
+	watch.want("PENDING")
+	worker.run()
+	watch.want("RUNNING")
+	s.answerReads(t, false)
+	if err := s.nats.Publish("ignite.watch."+id+".state", nil); err != nil {
+		t.Fatal(err)
+	}
+	worker.write("a")
+	watch.want("1.0 a")
+	s.answerReads(t, true)
+	worker.complete("a")
+	watch.want("COMPLETED a", "end")
+}
+
+// answerReads lets the bucket of executions answer reads, or not.
+func (s *setup) answerReads(t *testing.T, answer bool) {
+	t.Helper()
+	js := must(jetstream.New(s.nats))
+	config := must(js.Stream(t.Context(), "KV_ignite_executions")).CachedInfo().Config
+	config.AllowDirect = answer
+	must(js.UpdateStream(t.Context(), config))
 }
 
 func TestWatcherWhoLeavesIsLetGo(t *testing.T) {
