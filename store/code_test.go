@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"sync"
@@ -127,6 +129,33 @@ func TestPayload(t *testing.T) {
 	}
 	_, err = s.Result(t.Context(), store.Execution{ResultObject: name})
 	wantError(t, err, store.ErrNotFound)
+}
+
+func TestFullPayloadsCanBeDeleted(t *testing.T) {
+	t.Parallel()
+	s := openCapped(t)
+	var names []string
+	for size := 256 << 10; size > 0; size /= 2 { // to the last byte
+		for {
+			name := fmt.Sprint("request.", len(names))
+			err := s.PutPayload(t.Context(), name, randomBytes(size))
+			if errors.Is(err, store.ErrFull) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			names = append(names, name)
+		}
+	}
+	for _, name := range names {
+		if err := s.DeletePayload(t.Context(), name); err != nil {
+			t.Fatalf("delete one of %d: %v", len(names), err)
+		}
+	}
+	if err := s.PutPayload(t.Context(), "large", randomBytes(700<<10)); err != nil {
+		t.Errorf("put after all were deleted: %v", err)
+	}
 }
 
 func TestPayloadsAreCapped(t *testing.T) {

@@ -37,10 +37,29 @@ func (s *Store) Payload(ctx context.Context, name string) ([]byte, error) {
 // DeletePayload takes a large body away; one that is not there is no error.
 func (s *Store) DeletePayload(ctx context.Context, name string) error {
 	err := translate(s.buckets.payloads.Delete(ctx, name))
+	if errors.Is(err, ErrFull) {
+		err = s.makeRoom(ctx, name)
+	}
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("delete payload %s: %w", name, err)
 	}
 	return nil
+}
+
+// makeRoom deletes from a full bucket, which has no room for the mark that nats.go writes before it takes the bytes away.
+func (s *Store) makeRoom(ctx context.Context, name string) error {
+	info, err := s.buckets.payloads.GetInfo(ctx, name)
+	if err != nil {
+		return translate(err)
+	}
+	chunks, err := s.js.Stream(ctx, "OBJ_"+payloadsBucket)
+	if err != nil {
+		return translate(err)
+	}
+	if err := chunks.Purge(ctx, jetstream.WithPurgeSubject("$O."+payloadsBucket+".C."+info.NUID)); err != nil {
+		return translate(err)
+	}
+	return translate(s.buckets.payloads.Delete(ctx, name))
 }
 
 func putObject(ctx context.Context, bucket jetstream.ObjectStore, name string, body []byte) error {

@@ -24,6 +24,15 @@ type room struct {
 	gone    bool
 }
 
+// Admit answers ErrFull while CreateExecution would. Who writes more than the record of an execution asks first, so that little is
+// left behind of one that is refused.
+func (s *Store) Admit(ctx context.Context) error {
+	if err := s.admit(ctx); err != nil {
+		return fmt.Errorf("admit an execution: %w", err)
+	}
+	return nil
+}
+
 // admit refuses new executions while the bucket is nearly full. Of all who ask at a time one looks; the others go by
 // what the last look said.
 func (s *Store) admit(ctx context.Context) error {
