@@ -35,10 +35,19 @@ func (s *service) InvokeAsync(ctx context.Context, r *ignitev1.InvokeRequest) (*
 }
 
 // submit is the order of effects: a large body aside, then record and work side by side, then one sync for all of them.
+// Before the first of them it asks for room, so that a store that is full is not filled with what nobody will fetch.
 func (s *service) submit(ctx context.Context, c call) error {
-	work, record, err := s.newWork(ctx, c)
+	work, record, err := newWork(c)
 	if err != nil {
 		return err
+	}
+	if err := s.cfg.Store.Admit(ctx); err != nil {
+		return err
+	}
+	if record.RequestObject != "" {
+		if err := s.cfg.Store.PutPayload(ctx, record.RequestObject, c.body); err != nil {
+			return fmt.Errorf("store the request of execution %s: %w", record.ID, err)
+		}
 	}
 	if err := s.accept(ctx, work, record); err != nil {
 		return err
@@ -49,15 +58,13 @@ func (s *service) submit(ctx context.Context, c call) error {
 	return nil
 }
 
-func (s *service) newWork(ctx context.Context, c call) (stream.Work, store.Execution, error) {
+// newWork is a call as work and as record. A body that is too large for the message is named in both.
+func newWork(c call) (stream.Work, store.Execution, error) {
 	id := c.identity.ExecutionID
 	work := stream.Work{Execution: id, Owner: c.org, App: stream.App{Org: c.app.Org, Name: c.app.Name}, Body: c.body}
 	head := pod.Head{Envelope: c.envelope, Identity: c.identity}
 	if len(c.body) > store.MaxInline {
 		head.Object, work.Body = "request."+id, nil
-		if err := s.cfg.Store.PutPayload(ctx, head.Object, c.body); err != nil {
-			return stream.Work{}, store.Execution{}, fmt.Errorf("store the request of execution %s: %w", id, err)
-		}
 	}
 	request, err := pod.EncodeHead(head)
 	if err != nil {
@@ -91,26 +98,41 @@ func (s *service) accept(ctx context.Context, work stream.Work, record store.Exe
 	writing.Go(func() { queueErr = s.cfg.Stream.Enqueue(ctx, work) })
 	created, recordErr := s.cfg.Store.CreateExecution(ctx, record)
 	writing.Wait()
-	if recordErr == nil && queueErr != nil {
-		s.takeBack(ctx, created)
-	}
 	if err := errors.Join(recordErr, queueErr); err != nil {
+		if recordErr == nil {
+			recordErr = s.takeBack(ctx, created)
+		}
+		s.dropRequest(ctx, record, recordErr)
 		return fmt.Errorf("accept execution %s: %w", record.ID, err)
 	}
 	return nil
 }
 
-// takeBack ends a record whose work could not be queued, so that it goes with its retention and a sweep does not wait for it.
+// errTakenBack says that a record was ended because its work could not be queued.
+var errTakenBack = errors.New("it could not be queued")
+
+// takeBack ends a record whose work could not be queued, so that it goes with its retention and nobody waits for it.
 // If work without a record was queued instead, its worker drops it.
-func (s *service) takeBack(ctx context.Context, record store.Execution) {
+func (s *service) takeBack(ctx context.Context, record store.Execution) error {
 	record.Status, record.FinishedAt = store.Failed, time.Now()
-	record.Error = &store.ExecutionError{Code: "INTERNAL", Message: "it could not be queued"}
-	_, err := s.cfg.Store.UpdateExecution(ctx, record)
-	if record.RequestObject != "" {
-		err = errors.Join(err, s.cfg.Store.DeletePayload(ctx, record.RequestObject))
+	record.Error = &store.ExecutionError{Code: "INTERNAL", Message: errTakenBack.Error()}
+	if _, err := s.cfg.Store.UpdateExecution(ctx, record); err != nil {
+		s.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "a refused execution may run or stay pending",
+			slog.String("execution", record.ID), slog.String("error", err.Error()))
+		return err
 	}
-	if err != nil {
-		s.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "a refused execution stays pending",
+	return errTakenBack
+}
+
+// dropRequest takes away the large body of an execution that was refused, unless a worker may still come to run it: reason says why
+// there is no record for one to find. What stays goes with the retention of payloads.
+func (s *service) dropRequest(ctx context.Context, record store.Execution, reason error) {
+	runs := errors.Is(reason, store.ErrUnavailable) || errors.Is(reason, store.ErrConflict) || ctx.Err() != nil
+	if record.RequestObject == "" || runs {
+		return
+	}
+	if err := s.cfg.Store.DeletePayload(ctx, record.RequestObject); err != nil {
+		s.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "the request of a refused execution is left behind",
 			slog.String("execution", record.ID), slog.String("error", err.Error()))
 	}
 }

@@ -3,6 +3,8 @@ package gateway_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"reflect"
 	"strings"
@@ -161,6 +163,62 @@ func TestWhatCannotBeQueuedIsRefusedWhole(t *testing.T) {
 			t.Errorf("execution %s is %s, and accepted: %v", id, status, accepted[id])
 		}
 	}
+}
+
+// When executions are refused, nothing of them stays: neither a large body, nor work that keeps workers from other work.
+func TestNothingStaysOfWhatIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ queue, buckets int64 }{
+		"the queue is full":   {8 * 64 << 10, 1 << 30},
+		"the storage is full": {256 << 20, 8 << 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startSized(t, test.queue, test.buckets)
+			s.publish(t, "acme", "hello", http.NotFoundHandler())
+			s.fill(t)
+			works, payloads := s.stored(t)
+			request := &ignitev1.InvokeRequest{OrganizationName: "acme", AppName: "hello", Body: make([]byte, store.MaxInline+1)}
+			_, err := s.client.InvokeAsync(s.as(t, "acme"), request)
+			wantCode(t, err, codes.ResourceExhausted, name)
+			if w, p := s.stored(t); w != works || p != payloads {
+				t.Errorf("a refused execution left %d works and %d payloads", w-works, p-payloads)
+			}
+		})
+	}
+}
+
+// fill makes records and work of acme/hello until no more of them are taken.
+func (s *setup) fill(t testing.TB) {
+	t.Helper()
+	for size := 32 << 10; size > 0; size /= 2 {
+		for range 1000 {
+			id := store.NewExecutionID()
+			record := store.Execution{ID: id, Org: "acme", App: store.AppRef{Org: "acme", Name: "hello"},
+				Error: &store.ExecutionError{Message: strings.Repeat("x", size)}}
+			work := stream.Work{Execution: id, Owner: "acme", App: stream.App{Org: "acme", Name: "hello"}, Body: make([]byte, size)}
+			if _, err := s.store.CreateExecution(t.Context(), record); err != nil {
+				return
+			}
+			if err := s.stream.Enqueue(t.Context(), work); err != nil {
+				break
+			}
+		}
+	}
+}
+
+// stored counts the works and the payloads that there are.
+func (s *setup) stored(t testing.TB) (works uint64, payloads int) {
+	t.Helper()
+	js := must(jetstream.New(s.nats))
+	for shard := range 8 {
+		works += must(js.Stream(t.Context(), fmt.Sprint("IGNITE_WORK_", shard))).CachedInfo().State.Msgs
+	}
+	objects, err := must(js.ObjectStore(t.Context(), "ignite_payloads")).List(t.Context())
+	if err != nil && !errors.Is(err, jetstream.ErrNoObjectsFound) {
+		t.Fatal(err)
+	}
+	return works, len(objects)
 }
 
 // records answers the state of every execution that is stored.

@@ -76,10 +76,16 @@ func startQuiet(t testing.TB) *setup {
 // startQueueing is start with a queue of so many bytes.
 func startQueueing(t testing.TB, queue int64, change ...func(*gateway.Config)) *setup {
 	t.Helper()
+	return startSized(t, queue, 4<<30, change...)
+}
+
+// startSized is start with a queue and buckets of so many bytes.
+func startSized(t testing.TB, queue, buckets int64, change ...func(*gateway.Config)) *setup {
+	t.Helper()
 	server := streamtest.Start(t)
 	s := &setup{nats: server.Conn, pods: &pods{apps: map[store.AppRef]*url.URL{}}, log: &buffer{out: t.Output()}, stopped: make(chan struct{})}
 	t.Cleanup(s.log.close)
-	s.store = must(store.Open(t.Context(), store.Options{Conn: server.Conn, Sync: s.syncing(server.Sync), MaxBytes: 4 << 30}))
+	s.store = must(store.Open(t.Context(), store.Options{Conn: server.Conn, Sync: s.syncing(server.Sync), MaxBytes: buckets}))
 	t.Cleanup(func() { _ = s.store.Close() })
 	s.stream = must(stream.Open(t.Context(), stream.Options{Conn: server.Conn, MaxWorkBytes: queue, MaxOutputBytes: 256 << 20}))
 	t.Cleanup(func() { _ = s.stream.Close() })
