@@ -22,11 +22,17 @@ const (
 	markerTTL = 24 * time.Hour
 	// payloadGrace lets a result outlive the record that names it.
 	payloadGrace = time.Hour
-	// leaderTimeout is what nats.go gives its own requests.
-	leaderTimeout = 5 * time.Second
+	// answerTimeout is what nats.go gives a request of a caller who has no deadline.
+	answerTimeout = 5 * time.Second
 	// chunkSize of objects. A message of that size is the largest that a server takes by default.
 	chunkSize = 1 << 20
 )
+
+// bounded is for a single request to JetStream. A caller's own time may be much longer, and a request that was lost with
+// its connection is never answered.
+func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, answerTimeout)
+}
 
 type buckets struct {
 	apps, versions, hosts jetstream.KeyValue

@@ -92,6 +92,8 @@ func (s *Store) writeExecution(ctx context.Context, e Execution) (Execution, err
 		conditions = append(conditions, jetstream.WithMsgTTL(s.options.Retention))
 	}
 	message := &nats.Msg{Subject: executionSubjects + executionKey(e.Org, e.ID, e.App), Data: value}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	ack, err := s.js.PublishMsg(ctx, message, conditions...)
 	if err != nil {
 		return Execution{}, translate(err)

@@ -37,7 +37,7 @@ func (s *Store) latest(ctx context.Context, stream jetstream.Stream, subject str
 // latestOfLeader asks the one replica that knows of every acknowledged write. nats.go does so only for streams that
 // do not allow direct gets at all.
 func (s *Store) latestOfLeader(ctx context.Context, stream, subject string) (stored, error) {
-	ctx, cancel := context.WithTimeout(ctx, leaderTimeout)
+	ctx, cancel := bounded(ctx)
 	defer cancel()
 	request, err := json.Marshal(map[string]string{"last_by_subj": subject})
 	if err != nil {

@@ -38,6 +38,8 @@ func (s *Store) Admit(ctx context.Context) error {
 func (s *Store) admit(ctx context.Context) error {
 	mustLook, gone := s.room.ask(s.options.MaxBytes / lookEveryPart)
 	if mustLook {
+		ctx, cancel := bounded(ctx)
+		defer cancel()
 		info, err := s.buckets.executions.Info(ctx)
 		if err != nil {
 			return fmt.Errorf("look at size of bucket %s: %w", executionsBucket, translate(err))
