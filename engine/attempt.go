@@ -32,6 +32,8 @@ type attempt struct {
 type end struct {
 	verb  verb
 	after time.Duration
+	// unused names a large request body that nobody needs once the record is on disk.
+	unused string
 }
 
 type verb int
@@ -45,7 +47,17 @@ const (
 	giveBack
 )
 
-func givenBack(after time.Duration) end { return end{giveBack, after} }
+func givenBack(after time.Duration) end { return end{verb: giveBack, after: after} }
+
+// over is the end of a job whose record is terminal. What did not complete keeps its request as long as its record, for who
+// looks into it.
+func over(record store.Execution) end {
+	e := end{verb: acknowledge}
+	if record.Status == store.Completed {
+		e.unused = record.RequestObject
+	}
+	return e
+}
 
 // handle brings a job to its end. ctx's end cuts the call; what is not finished then is given back.
 func (w *worker) handle(ctx context.Context, job *stream.Job, at *progress) {
@@ -70,11 +82,22 @@ func (w *worker) conclude(ctx context.Context, job *stream.Job, e end) error {
 		if err := w.store.Sync(ctx); err != nil {
 			return fmt.Errorf("sync the outcome of %s: %w", job.Execution, err)
 		}
+		w.dropRequest(ctx, e.unused)
 		return job.Ack(ctx)
 	case giveBack:
 		return job.Return(ctx, e.after)
 	default:
 		return nil
+	}
+}
+
+// dropRequest deletes a large request body, or leaves it to the retention of payloads.
+func (w *worker) dropRequest(ctx context.Context, name string) {
+	if name == "" {
+		return
+	}
+	if err := w.store.DeletePayload(ctx, name); err != nil {
+		w.log.WarnContext(ctx, "a request's body is left behind", slog.Any("error", err))
 	}
 }
 
@@ -88,7 +111,7 @@ func (w *worker) process(ctx context.Context, job *stream.Job, at *progress) end
 		w.log.WarnContext(ctx, "record cannot be read", slog.String("execution", job.Execution), slog.Any("error", err))
 		return w.later(ctx)
 	case record.Status.Terminal():
-		return end{verb: acknowledge}
+		return over(record)
 	case w.isHeld(ctx, record):
 		return givenBack(holderPatience)
 	}
@@ -205,7 +228,7 @@ func (a *attempt) overtaken(ctx context.Context, tried store.Execution) (end, bo
 	case err != nil:
 		return a.later(ctx), false
 	case now.Status.Terminal():
-		return end{verb: acknowledge}, false
+		return over(now), false
 	case now.Status == store.Pending:
 		return givenBack(0), false
 	case now.Worker == tried.Worker && now.Attempt == tried.Attempt:

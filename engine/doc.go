@@ -15,7 +15,7 @@
 //  5. a large result is stored under the attempt's name
 //  6. the record is written by compare-and-set         COMPLETED, FAILED or TIMEOUT; watchers hear of it
 //  7. everything up to here is synced to disk          one sync for all who wait
-//  8. the job is acknowledged, which deletes the work
+//  8. the job is acknowledged, which deletes the work; before it, the large body of a request that COMPLETED
 //
 // A crash between any two costs a repetition and never a result: until 6 the job comes again and a new attempt begins; after
 // 6 it comes again and is acknowledged without a call. The work goes last because it is the only other copy of the request.

@@ -62,7 +62,7 @@ func TestSettledOnce_DeliveredAgainAfterItsEnd(t *testing.T) {
 	}), Config{})
 	p.publish(t, store.Config{})
 	id := store.NewExecutionID()
-	record := p.createRecord(t, id)
+	record := p.createRecord(t, id, "")
 	p.enqueue(t, id, nil)
 	record = p.update(t, record, func(e *store.Execution) { e.Status, e.Attempt, e.Worker = store.Running, 1, "dead" })
 	ended := p.update(t, record, func(e *store.Execution) { e.Status = store.Completed })
@@ -78,7 +78,7 @@ func TestOnlyTheHolderDecides_TakenOverWhileItRan(t *testing.T) {
 	p := newProcess(t, streamtest.Start(t), http.HandlerFunc(echo), Config{})
 	p.publish(t, store.Config{})
 	id := store.NewExecutionID()
-	created := p.createRecord(t, id)
+	created := p.createRecord(t, id, "")
 	p.enqueue(t, id, nil)
 
 	a := &attempt{worker: p.engine.worker, job: &stream.Job{Work: stream.Work{Execution: id, Owner: caller}}}
@@ -105,7 +105,7 @@ func TestOnlyTheHolderDecides_OwnWriteWhoseAnswerWasLost(t *testing.T) {
 	t.Parallel()
 	p := newProcess(t, streamtest.Start(t), http.HandlerFunc(echo), Config{})
 	p.publish(t, store.Config{})
-	created := p.createRecord(t, store.NewExecutionID())
+	created := p.createRecord(t, store.NewExecutionID(), "")
 	taken := p.update(t, created, func(e *store.Execution) { e.Status, e.Attempt, e.Worker = store.Running, 1, "worker-1" })
 	a := &attempt{worker: p.engine.worker}
 	if e, held := a.hold(t.Context(), created); !held || a.held.Revision != taken.Revision {
@@ -118,7 +118,7 @@ func TestOnlyTheHolderDecides_DeadWorkerIsReplaced(t *testing.T) {
 	p := newProcess(t, streamtest.Start(t), http.HandlerFunc(echo), Config{})
 	p.publish(t, store.Config{})
 	id := store.NewExecutionID()
-	record := p.createRecord(t, id)
+	record := p.createRecord(t, id, "")
 	p.enqueue(t, id, []byte("again"))
 	p.update(t, record, func(e *store.Execution) { e.Status, e.Attempt, e.Worker = store.Running, 1, "dead" })
 	e := p.run().untilEnd(t, id)
@@ -157,7 +157,7 @@ func TestNothingWithoutAnEnd_WorkersThatDie(t *testing.T) {
 	p := newProcess(t, streamtest.Start(t), http.HandlerFunc(echo), Config{})
 	p.publish(t, store.Config{})
 	id := store.NewExecutionID()
-	record := p.createRecord(t, id)
+	record := p.createRecord(t, id, "")
 	p.enqueue(t, id, nil)
 	p.update(t, record, func(e *store.Execution) { e.Status, e.Attempt, e.Worker = store.Running, maxAttempts, "dead" })
 	expect(t, p.run().untilEnd(t, id), store.Failed, codeInternal)
@@ -211,7 +211,7 @@ func TestNothingWithoutAnEnd_AnswerThatCannotBeKept(t *testing.T) {
 	p.publish(t, store.Config{})
 	id := store.NewExecutionID()
 	a := &attempt{worker: p.engine.worker, job: &stream.Job{Work: stream.Work{Execution: id, Owner: caller}}}
-	if _, held := a.hold(t.Context(), p.createRecord(t, id)); !held {
+	if _, held := a.hold(t.Context(), p.createRecord(t, id, "")); !held {
 		t.Fatal("record was not taken")
 	}
 	huge := outcome{status: store.Completed, response: 200, header: http.Header{"X-Huge": {string(large(2 << 20))}}}
@@ -226,7 +226,7 @@ func TestNothingWithoutAnEnd_UnreadableWork(t *testing.T) {
 	p := newProcess(t, streamtest.Start(t), http.HandlerFunc(echo), Config{})
 	p.publish(t, store.Config{})
 	id := store.NewExecutionID()
-	p.createRecord(t, id)
+	p.createRecord(t, id, "")
 	work := stream.Work{Execution: id, Owner: caller, App: stream.App{Org: testApp.Org, Name: testApp.Name}, Request: []byte("{")}
 	if err := p.stream.Enqueue(t.Context(), work); err != nil {
 		t.Fatal(err)

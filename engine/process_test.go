@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -137,15 +138,23 @@ const caller = "caller-org"
 func (p *process) submit(t testing.TB, body []byte) string {
 	t.Helper()
 	id := store.NewExecutionID()
-	p.createRecord(t, id)
+	p.createRecord(t, id, objectOf(id, body))
 	p.enqueue(t, id, body)
 	return id
 }
 
-func (p *process) createRecord(t testing.TB, id string) store.Execution {
+// objectOf names the payload of a body that is too large for a message.
+func objectOf(id string, body []byte) string {
+	if len(body) > store.MaxInline {
+		return "request." + id
+	}
+	return ""
+}
+
+func (p *process) createRecord(t testing.TB, id, object string) store.Execution {
 	t.Helper()
 	record, err := p.store.CreateExecution(t.Context(), store.Execution{
-		ID: id, Org: caller, App: testApp, Version: 1, MaxAttempts: 1, CreatedAt: time.Now(),
+		ID: id, Org: caller, App: testApp, Version: 1, MaxAttempts: 1, CreatedAt: time.Now(), RequestObject: object,
 	})
 	if err != nil {
 		t.Fatalf("create record: %v", err)
@@ -159,8 +168,7 @@ func (p *process) enqueue(t testing.TB, id string, body []byte) {
 		Envelope: pod.Envelope{Path: "/work", Header: http.Header{"X-Custom": {"a", "b"}}},
 		Identity: pod.Identity{ExecutionID: id, FunctionID: testApp.String(), OrganizationID: caller},
 	}
-	if len(body) > store.MaxInline {
-		head.Object = "request." + id
+	if head.Object = objectOf(id, body); head.Object != "" {
 		if err := p.store.PutPayload(t.Context(), head.Object, body); err != nil {
 			t.Fatalf("put request: %v", err)
 		}
@@ -222,6 +230,22 @@ func (p *process) untilNoWork(t testing.TB) {
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("work of %v is left after %v", apps, patience)
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
+
+// untilNoPayload waits until a large body was deleted.
+func (p *process) untilNoPayload(t testing.TB, name string) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		_, err := p.store.Payload(t.Context(), name)
+		if errors.Is(err, store.ErrNotFound) {
+			return
+		}
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("payload %s is still there after %v, error %v", name, patience, err)
 		}
 		<-time.After(5 * time.Millisecond)
 	}

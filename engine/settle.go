@@ -26,7 +26,7 @@ func (a *attempt) settle(ctx context.Context, o outcome) end {
 	for {
 		err := a.write(ctx, o)
 		if err == nil {
-			return end{verb: acknowledge}
+			return over(o.record(a.held))
 		}
 		if lost(err) {
 			if e, still := a.reread(ctx); !still {

@@ -95,6 +95,30 @@ func TestLargeBodiesGoThroughTheStore(t *testing.T) {
 	}
 }
 
+func TestLargeRequestLeavesWhenItsExecutionCompleted(t *testing.T) {
+	t.Parallel()
+	p := start(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength > 2<<20 {
+			w.WriteHeader(http.StatusTeapot)
+		}
+		echo(w, r)
+	}, Config{})
+	completed, failed := p.submit(t, large(1<<20)), p.submit(t, large(3<<20))
+	expect(t, p.untilEnd(t, completed), store.Completed, "")
+	expect(t, p.untilEnd(t, failed), store.Failed, codeAppError)
+	// A worker that died after the outcome was stored has not come to it.
+	ended := store.NewExecutionID()
+	record := p.createRecord(t, ended, "request."+ended)
+	record = p.update(t, record, func(e *store.Execution) { e.Status, e.Attempt = store.Running, 1 })
+	p.update(t, record, func(e *store.Execution) { e.Status = store.Completed })
+	p.enqueue(t, ended, large(1<<20))
+	p.untilNoPayload(t, "request."+completed)
+	p.untilNoPayload(t, "request."+ended)
+	if _, err := p.store.Payload(t.Context(), "request."+failed); err != nil {
+		t.Errorf("the request of what failed: %v", err)
+	}
+}
+
 func TestResultOverTheLimit(t *testing.T) {
 	t.Parallel()
 	for name, handler := range map[string]http.HandlerFunc{
@@ -155,7 +179,7 @@ func TestWorkMayComeBeforeItsRecord(t *testing.T) {
 	p := start(t, echo, Config{})
 	id := store.NewExecutionID()
 	p.enqueue(t, id, []byte("early"))
-	p.createRecord(t, id)
+	p.createRecord(t, id, "")
 	expect(t, p.untilEnd(t, id), store.Completed, "")
 }
 
