@@ -92,14 +92,23 @@ func logFound(ctx context.Context, conn *nats.Conn, replicas int, logger *slog.L
 		slog.String("server_version", conn.ConnectedServerVersion()), slog.Int("replicas", replicas), slog.String("durability", promise))
 }
 
+// flush waits until what was sent has arrived, unless there is nobody to send to: a connection that is away would be waited for.
+func (n *natsServers) flush(ctx context.Context) error {
+	if !n.conn.IsConnected() {
+		return nil
+	}
+	err := n.conn.FlushWithContext(ctx)
+	if err == nil || !n.conn.IsConnected() {
+		return nil
+	}
+	return fmt.Errorf("flush to NATS: %w", err)
+}
+
 // close flushes what is under way and ends the connection, and the server if it is inside.
 func (n *natsServers) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
-	err := n.conn.FlushWithContext(ctx)
-	if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrConnectionReconnecting) {
-		err = nil // nothing is left to flush to
-	}
+	err := n.flush(ctx)
 	n.conn.Close()
 	if n.inside == nil {
 		return err

@@ -250,3 +250,23 @@ func callersAreTold(t *testing.T, s *server, id string) {
 	}
 	calls.Wait()
 }
+
+// A process whose NATS is gone, and stays gone, stops all the same, and as cleanly as with it.
+func TestStopWithoutNATS(t *testing.T) {
+	t.Parallel()
+	outside := startNATS(t)
+	s := startServer(t, dataDir(t), "--nats-url", outside.url, "--drain-secs", "1")
+	s.deploy(t, "probe", procfileCode(probeArchive(t)), `"maxConcurrency":2`)
+	if answer := s.invoke(t, "probe", `{"http":{"path":"/echo"},"body":"aGk="}`); readAll(t, answer) != "hi" {
+		t.Fatalf("invoke: %s", answer.Status)
+	}
+	s.submit(t, "probe", holdUntil(filepath.Join(t.TempDir(), "never")))
+	s.awaitHeld(t, "probe", 1)
+	outside.stop(t)
+	s.awaitLog(t, "nats disconnected")
+	began := time.Now()
+	s.stop(t)
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("the stop took %v", took)
+	}
+}
