@@ -10,12 +10,6 @@ export IGNITE_API_LISTEN_ADDR=${IGNITE_API_LISTEN_ADDR:-127.0.0.1:50051}
 mkdir -p "$IGNITE_DATA_DIR"
 log=$IGNITE_DATA_DIR/ignited.log
 
-bin/ignited 2>>"$log" &
-server=$!
-# Stopping is ignited's business: it drains, and its status becomes ours.
-trap 'kill -TERM "$server" 2>/dev/null || true' INT TERM
-trap 'kill -TERM "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true' EXIT
-
 ready() { # asks /readyz without needing curl
   local host=${IGNITE_HTTP_LISTEN_ADDR%:*} port=${IGNITE_HTTP_LISTEN_ADDR##*:} answer
   exec 3<>"/dev/tcp/$host/$port" || return 1
@@ -24,6 +18,18 @@ ready() { # asks /readyz without needing curl
   exec 3>&-
   [[ $answer == *" 200 "* ]]
 } 2>/dev/null
+
+if ready; then # or what follows would talk to a stranger
+  echo "Something serves on http://$IGNITE_HTTP_LISTEN_ADDR already. Stop it, or choose other addresses:" >&2
+  echo "IGNITE_HTTP_LISTEN_ADDR=127.0.0.1:8081 IGNITE_API_LISTEN_ADDR=127.0.0.1:50052 IGNITE_DATA_DIR=.ignite/second make run" >&2
+  exit 1
+fi
+
+bin/ignited 2>>"$log" &
+server=$!
+# Stopping is ignited's business: it drains, and its status becomes ours.
+trap 'kill -TERM "$server" 2>/dev/null || true' INT TERM
+trap 'kill -TERM "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true' EXIT
 
 until ready; do
   if ! kill -0 "$server" 2>/dev/null; then

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -76,11 +78,11 @@ type tour struct {
 
 func newTour(t *testing.T) *tour {
 	t.Helper()
-	http, grpc, dir := freeAddress(t), freeAddress(t), t.TempDir()
+	api, grpc, dir := freeAddress(t), freeAddress(t), t.TempDir()
 	return &tour{
-		environment: append(os.Environ(), "IGNITE_DATA_DIR="+filepath.Join(dir, "data"), "IGNITE_HTTP_LISTEN_ADDR="+http,
+		environment: append(os.Environ(), "IGNITE_DATA_DIR="+filepath.Join(dir, "data"), "IGNITE_HTTP_LISTEN_ADDR="+api,
 			"IGNITE_API_LISTEN_ADDR="+grpc, "IGNITE_API_ENDPOINT="+grpc, "IGNITE_CONFIG_DIR="+filepath.Join(dir, "config"), "NO_COLOR=1"),
-		replace: strings.NewReplacer("127.0.0.1:8080", http, "127.0.0.1:50051", grpc, "/tmp/", dir+"/"),
+		replace: strings.NewReplacer("127.0.0.1:8080", api, "127.0.0.1:50051", grpc, "/tmp/", dir+"/"),
 		state:   filepath.Join(dir, "variables"),
 	}
 }
@@ -134,6 +136,20 @@ func (r *tour) makeRun(t *testing.T, shown string) {
 		if want := normal(r.replace.Replace(line)); want != "" && !strings.Contains(normal(output.String()), want) {
 			t.Errorf("make run does not print %q:\n%s", line, output.String())
 		}
+	}
+}
+
+// A second `make run` says that the first is there, and does not talk to it with a token of its own.
+func TestRunFindsItsAddressTaken(t *testing.T) {
+	t.Parallel()
+	stranger := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(stranger.Close)
+	r := newTour(t)
+	command := exec.CommandContext(t.Context(), filepath.Join("..", "..", "examples", "run.sh"))
+	command.Env = append(r.environment, "IGNITE_HTTP_LISTEN_ADDR="+stranger.Listener.Addr().String())
+	out, err := command.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "serves on "+stranger.URL+" already") {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 
