@@ -381,6 +381,41 @@ func TestStrangeMessagesAreDeleted(t *testing.T) {
 	ack(t, jobs...)
 }
 
+// A question that went down with its server is not waited for: whoever looks for work then has to ask again.
+func TestWaitingAcrossARestart(t *testing.T) {
+	t.Parallel()
+	s, server := open(t, stream.Options{})
+	for number := range 2000 { // so that there is something to list
+		enqueue(t, s, workOf(hello, number))
+	}
+	for range 10 {
+		asked, asking := make(chan struct{}), make(chan struct{})
+		var longest time.Duration
+		go func() {
+			defer close(asked)
+			for {
+				began := time.Now()
+				_, err := s.Waiting(t.Context())
+				longest = max(longest, time.Since(began))
+				select {
+				case <-asking:
+					if err == nil {
+						return
+					}
+				default:
+				}
+			}
+		}()
+		server.Stop(t)
+		server.Resume(t)
+		close(asking)
+		<-asked
+		if longest > 5*time.Second {
+			t.Fatalf("Waiting took %v", longest)
+		}
+	}
+}
+
 func TestWaiting(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t, stream.Options{})

@@ -34,7 +34,7 @@ func (s *Stream) Waiting(ctx context.Context) ([]App, error) {
 	if began.Before(s.census.until) {
 		return slices.Clone(s.census.apps), nil
 	}
-	listing, done := context.WithTimeout(ctx, listWait)
+	listing, done := s.whileListing(ctx)
 	defer done()
 	apps, err := s.findWaiting(listing)
 	if err != nil {
@@ -43,6 +43,25 @@ func (s *Stream) Waiting(ctx context.Context) ([]App, error) {
 	s.census.apps = apps
 	s.census.until = began.Add(censusShare * keptFor(time.Since(began)))
 	return slices.Clone(apps), nil
+}
+
+// whileListing answers a context that ends with ctx, after listWait, and when the connection was lost and is back: the answer to what
+// was asked before does not come then.
+func (s *Stream) whileListing(ctx context.Context) (listing context.Context, done func()) {
+	listing, cancel := context.WithTimeout(ctx, listWait)
+	lost := s.whenReconnected()
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		defer cancel()
+		select {
+		case <-lost:
+		case <-listing.Done():
+		}
+	})
+	return listing, func() {
+		cancel()
+		watching.Wait()
+	}
 }
 
 // keptFor leaves out what is quick: then the answer is always fresh.
