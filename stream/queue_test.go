@@ -440,6 +440,29 @@ func TestWaiting(t *testing.T) {
 	}
 }
 
+func TestWaits(t *testing.T) {
+	t.Parallel()
+	s, _ := open(t, stream.Options{})
+	work := workOf(hello, 1)
+	check := func(when string, want bool) {
+		t.Helper()
+		if waits, err := s.Waits(t.Context(), hello, work.Execution); err != nil || waits != want {
+			t.Errorf("%s: it waits: %v, error %v", when, waits, err)
+		}
+	}
+	check("before", false)
+	enqueue(t, s, work, workOf(hello, 2))
+	check("in the queue", true)
+	q := openQueue(t, s, hello)
+	jobs := take(t, q, 2)
+	check("held", true)
+	ack(t, jobs...)
+	check("after its end", false)
+	if _, err := s.Waits(t.Context(), hello, "exec.*"); !errors.Is(err, stream.ErrInvalid) {
+		t.Errorf("of many: %v", err)
+	}
+}
+
 func TestWakes(t *testing.T) {
 	t.Parallel()
 	s, server := open(t, stream.Options{})
