@@ -19,6 +19,9 @@
 // An id that InvokeAsync answered is known to GetExecution from that moment on, through every gateway, until its retention ends: record
 // and work are acknowledged and on disk before the id is told. Nothing else waits for the disk here.
 //
+// A submission that was cut off between the two may leave a record without work, under an id that nobody was told. It is PENDING until
+// somebody reads it, and ends then, as FAILED, if it is older than any submission under way; until that it stays in the store.
+//
 // Invoke makes no record. Nothing is sent to a second pod once a byte has reached a pod, let alone the caller. A pod that fails on the way shows as a
 // gRPC error in place of the trailer, or as an HTTP answer that breaks off without trailers; what came before is valid. A caller
 // who leaves disconnects the pod.

@@ -16,7 +16,7 @@ func (s *service) GetExecution(ctx context.Context, r *ignitev1.GetExecutionRequ
 	if err != nil {
 		return nil, err
 	}
-	execution, err := s.withResult(ctx, record)
+	execution, err := s.withResult(ctx, s.mended(ctx, record))
 	if err != nil {
 		return nil, err
 	}

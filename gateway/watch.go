@@ -80,6 +80,9 @@ func (w *watcher) look(ctx context.Context) (over bool, err error) {
 		return false, w.bear(err)
 	}
 	w.failing = time.Time{}
+	if !w.read {
+		record = w.service.mended(ctx, record)
+	}
 	news := !w.read || record.Revision != w.revision
 	w.read, w.revision = true, record.Revision
 	switch {

@@ -25,7 +25,8 @@
 //
 // Whoever takes a record, fresh or from a worker that is lost, takes it with a higher attempt, so an attempt belongs to
 // one worker, and what a worker that was taken over still writes is refused. A terminal record is never written again
-// and leaves by itself when its retention ends. Records that have not ended stay until they do.
+// and leaves by itself when its retention ends. Records that have not ended stay until they do, and it is their work in the queue that sees to
+// it. One that lost its work, or never had it because its submission was cut off, stays PENDING until package gateway reads and ends it.
 //
 // Nine tenths of the executions bucket are for new records; the rest is kept for the results of those that are there.
 //

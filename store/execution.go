@@ -55,7 +55,8 @@ type Execution struct {
 	ColdStart time.Duration `json:"cold_start,omitempty"`
 	Ran       time.Duration `json:"ran,omitempty"`
 
-	// RequestObject names the request's body in the payload store if it was too large for the message.
+	// RequestObject names the request's body in the payload store if it was too large for the message. The body is
+	// deleted once the execution has completed.
 	RequestObject string `json:"request_object,omitempty"`
 	ResultSize    int64  `json:"result_size,omitempty"`
 	// ResultObject names the result in the payload store if it was too large for the record; then Result is nil.
