@@ -59,6 +59,8 @@ const (
 	maxHTTPHead        = 1 << 20
 	readHeaderTimeout  = 10 * time.Second
 	idleConnectionTime = 2 * time.Minute
+	// answerTime is for HTTP calls that were cut before their answer began, to say so.
+	answerTime = time.Second
 )
 
 func (c Config) withDefaults() Config {
@@ -142,7 +144,7 @@ func (g *Gateway) Serve(ctx context.Context, grpcListener, httpListener net.List
 		ErrorLog:          slog.NewLogLogger(g.service.log.Handler(), slog.LevelDebug),
 	}
 	serving, failed := errgroup.WithContext(ctx)
-	serving.Go(func() error { return grpcServer.Serve(grpcListener) })
+	serving.Go(func() error { return unlessClosed(grpcServer.Serve(grpcListener)) })
 	serving.Go(func() error { return unlessClosed(httpServer.Serve(httpListener)) })
 	<-failed.Done()
 	g.drain(grpcServer, httpServer, running, cut)
@@ -155,9 +157,9 @@ func (g *Gateway) Serve(ctx context.Context, grpcListener, httpListener net.List
 	return nil
 }
 
-// unlessClosed forgives net/http's server that it was stopped; grpc-go's says nothing then.
+// unlessClosed forgives a server that it was stopped. grpc-go's says so only if that was before it began to serve.
 func unlessClosed(err error) error {
-	if errors.Is(err, http.ErrServerClosed) {
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, grpc.ErrServerStopped) {
 		return nil
 	}
 	return err
@@ -178,6 +180,7 @@ func (g *Gateway) drain(grpcServer *grpc.Server, httpServer *http.Server, runnin
 		case <-ctx.Done():
 			cut(errStopping)
 			grpcServer.Stop()
+			within(answerTime, drained)
 			_ = httpServer.Close() // what it cannot close ends with its call
 		case <-drained:
 		}
@@ -191,6 +194,16 @@ func (g *Gateway) drain(grpcServer *grpc.Server, httpServer *http.Server, runnin
 	draining.Wait()
 	close(drained)
 	cutting.Wait()
+}
+
+// within waits for done, but not longer than limit.
+func within(limit time.Duration, done <-chan struct{}) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
 }
 
 // publicPort is what public URLs end in.

@@ -1,7 +1,9 @@
 package gateway_test
 
 import (
+	"context"
 	"encoding/json"
+	"net"
 	"net/http"
 	"runtime"
 	"strings"
@@ -143,6 +145,50 @@ func TestDrainLetsCallsFinish(t *testing.T) {
 		t.Errorf("the HTTP call ended with %q", body)
 	}
 	<-s.stopped
+}
+
+// A call whose answer has not begun when the drain time is over is told so.
+func TestDrainAnswersWhatItCuts(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(c *gateway.Config) { c.DrainTime = 50 * time.Millisecond })
+	began := make(chan struct{}, 2)
+	s.publish(t, "acme", "hello", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		began <- struct{}{}
+		<-r.Context().Done()
+	}))
+	invoked, direct := make(chan reply, 1), make(chan reply, 1)
+	go func() {
+		defer close(invoked) // do ends this goroutine if there is no answer
+		invoked <- s.do(t, "POST", helloInvoke, "")
+	}()
+	go func() {
+		defer close(direct)
+		direct <- s.do(t, "GET", "/", "", to("hello-acme"))
+	}()
+	<-began
+	<-began
+	s.stop()
+	for _, answers := range []chan reply{invoked, direct} {
+		if answer, ok := <-answers; ok {
+			wantProblem(t, answer, 503, codes.Unavailable, "stopping")
+		}
+	}
+	<-s.stopped
+}
+
+// A stop that comes before the servers serve is a clean one.
+func TestStopBeforeServing(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for range 10 {
+		g := must(gateway.New(s.config))
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		grpcListener, httpListener := must(net.Listen("tcp", "127.0.0.1:0")), must(net.Listen("tcp", "127.0.0.1:0"))
+		if err := g.Serve(ctx, grpcListener, httpListener); err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	}
 }
 
 func TestDrainCutsWhatDoesNotFinish(t *testing.T) {

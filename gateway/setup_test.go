@@ -56,6 +56,7 @@ type setup struct {
 	api    string
 	conn   *grpc.ClientConn
 	client ignitev1.ComputeServiceClient
+	config gateway.Config
 	// stop ends Serve's context, stopped is closed when Serve returned.
 	stop    context.CancelFunc
 	stopped chan struct{}
@@ -99,6 +100,7 @@ func startSized(t testing.TB, queue, buckets int64, change ...func(*gateway.Conf
 	for _, c := range change {
 		c(&config)
 	}
+	s.config = config
 	s.serve(t, must(gateway.New(config)))
 	return s
 }
