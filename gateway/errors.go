@@ -107,6 +107,7 @@ type rule struct {
 
 // rules is the table; the first line that fits decides. What fits none is Internal, and its text stays here.
 var rules = []rule{
+	{is: oneOf(auth.ErrExpired), code: codes.Unauthenticated, message: "the token has expired: get a new one"},
 	{is: oneOf(auth.ErrUnauthenticated), code: codes.Unauthenticated, message: "a valid bearer token is required: send `Authorization: Bearer <token>`"},
 	{is: oneOf(auth.ErrProviderUnavailable), code: codes.Unavailable, message: "the identity provider does not answer: try again", retry: time.Second},
 	{is: oneOf(auth.ErrForbidden), code: codes.PermissionDenied},

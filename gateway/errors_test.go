@@ -25,6 +25,7 @@ func TestWhatCallersSeeOfAnError(t *testing.T) {
 		http int
 	}{
 		{auth.ErrUnauthenticated, codes.Unauthenticated, 401},
+		{auth.ErrExpired, codes.Unauthenticated, 401},
 		{auth.ErrProviderUnavailable, codes.Unavailable, 503},
 		{auth.ErrForbidden, codes.PermissionDenied, 403},
 		{store.ErrNotFound, codes.NotFound, 404},

@@ -67,7 +67,7 @@ func (g *Gateway) readInvoke(ctx context.Context, w http.ResponseWriter, r *http
 	if err := g.guard.admit(ctx, method, named); err != nil {
 		return nil, err
 	}
-	if f := limitBody(w, r, base64Limit(g.service.cfg.MaxPayloadBytes)); f != nil {
+	if f := limitBody(w, r, g.service.cfg.MaxPayloadBytes); f != nil {
 		return nil, f
 	}
 	request := &ignitev1.InvokeRequest{}
@@ -110,8 +110,10 @@ func (a *httpAnswer) head(id string, response *http.Response) error {
 	header.Del("Content-Length")
 	header.Set(pod.HeaderExecutionID, id)
 	header.Set("Trailer", trailerTotal+", "+trailerDuration)
-	if len(header["Date"]) == 0 {
-		header["Date"] = nil
+	for _, name := range []string{"Date", "Content-Type"} {
+		if len(header[name]) == 0 {
+			header[name] = nil // or net/http makes one up
+		}
 	}
 	a.w.WriteHeader(response.StatusCode)
 	if response.ContentLength >= 0 {

@@ -59,6 +59,20 @@ func TestInvokeOverHTTPPromotesThePodsAnswer(t *testing.T) {
 	}
 }
 
+// A header that the pod did not send is none of ours to make up.
+func TestInvokeOverHTTPAddsNoContentType(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.publish(t, "acme", "hello", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header()["Content-Type"] = nil
+		say(w, "<html>")
+	}))
+	response := s.do(t, "POST", helloInvoke, "")
+	if got := response.Header["Content-Type"]; got != nil {
+		t.Errorf("the content type is %q", got)
+	}
+}
+
 func TestTrailersAreSpelledAsInTheSpecification(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -190,19 +204,19 @@ func TestBodyOverTheLimitIsRefusedUnread(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.publish(t, "acme", "hello", http.HandlerFunc(echo))
-	for _, path := range []string{helloInvoke, helloInvoke + "-async", "/v1/ignite/app/acme"} {
+	for path, limit := range map[string]int{helloInvoke: testPayload, helloInvoke + "-async": testPayload, "/v1/ignite/app/acme": testCode} {
+		named := fmt.Sprintf("limit of %d bytes", limit) // as it was set, whatever base64 makes of it
 		announced := s.do(t, "POST", path, "", func(r *http.Request) {
 			r.ContentLength = 1 << 30
 			r.Body = io.NopCloser(neverEnding{t})
 			r.Header.Set("Expect", "100-continue")
 		})
-		p := wantProblem(t, announced, 413, codes.ResourceExhausted, "limit of")
-		t.Log(p.Message)
+		wantProblem(t, announced, 413, codes.ResourceExhausted, named)
 		chunked := s.do(t, "POST", path, "", func(r *http.Request) {
 			r.ContentLength = -1
 			r.Body = io.NopCloser(io.LimitReader(spaces{}, 64<<20))
 		})
-		wantProblem(t, chunked, 413, codes.ResourceExhausted, "limit of")
+		wantProblem(t, chunked, 413, codes.ResourceExhausted, named)
 	}
 	over := `{"body":"` + base64.StdEncoding.EncodeToString(make([]byte, testPayload+1)) + `"}`
 	wantProblem(t, s.do(t, "POST", helloInvoke, over), 413, codes.ResourceExhausted, fmt.Sprint(testPayload))

@@ -54,7 +54,7 @@ func (*jsonMarshaler) NewDecoder(r io.Reader) runtime.Decoder {
 func readJSON(r io.Reader, m proto.Message) error {
 	text := bytes.NewBuffer(make([]byte, 0, bytes.MinRead+announced(r)))
 	if _, err := text.ReadFrom(r); err != nil {
-		return unreadable(err)
+		return unreadable(r, err)
 	}
 	if text.Len() == 0 {
 		return nil
@@ -74,8 +74,11 @@ func announced(r io.Reader) int64 {
 }
 
 // unreadable says why a body could not be read to its end.
-func unreadable(err error) error {
+func unreadable(r io.Reader, err error) error {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		if body, ok := r.(*requestBody); ok {
+			return tooLarge("the request body", body.limit)
+		}
 		return err
 	}
 	return &fault{code: codes.InvalidArgument, message: "the request body ends early", cause: err}
@@ -100,7 +103,9 @@ type requestBody struct {
 	io.ReadCloser
 	// length is what was announced; -1 for nothing.
 	length int64
-	err    error
+	// limit is how many bytes the body may have in it, before base64.
+	limit int64
+	err   error
 }
 
 // writeJSON answers a message.

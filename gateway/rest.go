@@ -35,7 +35,7 @@ func (g *Gateway) newHTTP() (http.Handler, error) {
 	mux.HandleFunc("POST /v1/ignite/app/{organization_name}/{app_name}/invoke", g.serveInvoke)
 	mux.HandleFunc("POST /v1/ignite/app/{organization_name}/{app_name}/invoke-async", g.serveInvokeAsync)
 	mux.HandleFunc("GET /v1/ignite/executions/{execution_id}/watch", g.serveWatch)
-	mux.Handle("/", limited(base64Limit(g.service.cfg.MaxCodeBytes), g.guard.bodiesNeedToken(api)))
+	mux.Handle("/", limited(g.service.cfg.MaxCodeBytes, g.guard.bodiesNeedToken(api)))
 	return g.guard.outermost(g.splitByHost(mux)), nil
 }
 
@@ -105,7 +105,7 @@ func routingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w
 // base64Limit is how long a JSON body with so many bytes in it may be.
 func base64Limit(n int64) int64 { return int64(base64.StdEncoding.EncodedLen(int(n))) + jsonSlack }
 
-// limited refuses a body over the limit: by its header before it is read, else at the limit.
+// limited refuses a JSON body with more than limit bytes in it: by its header before it is read, else as soon as it is too long.
 func limited(limit int64, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := limitBody(w, r, limit); err != nil {
@@ -116,11 +116,12 @@ func limited(limit int64, next http.Handler) http.Handler {
 	})
 }
 
+// limitBody allows for base64 and the JSON around it. The error names limit itself, which is what people set.
 func limitBody(w http.ResponseWriter, r *http.Request, limit int64) *fault {
-	if r.ContentLength > limit {
+	if r.ContentLength > base64Limit(limit) {
 		return tooLarge("the request body", limit)
 	}
-	r.Body = &requestBody{ReadCloser: http.MaxBytesReader(w, r.Body, limit), length: r.ContentLength}
+	r.Body = &requestBody{ReadCloser: http.MaxBytesReader(w, r.Body, base64Limit(limit)), length: r.ContentLength, limit: limit}
 	return nil
 }
 

@@ -19,6 +19,8 @@ import (
 var (
 	// ErrUnauthenticated says that there is no token, or none that can be trusted.
 	ErrUnauthenticated = errors.New("unauthenticated")
+	// ErrExpired is the ErrUnauthenticated of a token that was good until its end.
+	ErrExpired = fmt.Errorf("%w: the token has expired", ErrUnauthenticated)
 	// ErrForbidden says that the caller is known and may not.
 	ErrForbidden = errors.New("forbidden")
 	// ErrProviderUnavailable says that the identity provider could not be asked for its keys: the token may be good,

@@ -79,9 +79,12 @@ func (o *OIDC) Verify(ctx context.Context, token string) (Principal, error) {
 		ClientID:             o.config.Audience,
 		SupportedSigningAlgs: algorithmNames(),
 	}).Verify(ctx, token)
+	_, expired := errors.AsType[*oidc.TokenExpiredError](err)
 	switch {
 	case keys.unavailable != nil:
 		return Principal{}, keys.unavailable
+	case expired:
+		return Principal{}, ErrExpired
 	case err != nil:
 		return Principal{}, fmt.Errorf("%w: %w", ErrUnauthenticated, err)
 	}

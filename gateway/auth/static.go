@@ -111,7 +111,9 @@ func (s *Static) Verify(_ context.Context, token string) (Principal, error) {
 		return Principal{}, fmt.Errorf("%w: the token has no end (exp)", ErrUnauthenticated)
 	}
 	expected := jwt.Expected{Issuer: StaticIssuer, Time: time.Now()}
-	if err := registered.ValidateWithLeeway(expected, leeway); err != nil {
+	if err := registered.ValidateWithLeeway(expected, leeway); errors.Is(err, jwt.ErrExpired) {
+		return Principal{}, ErrExpired
+	} else if err != nil {
 		return Principal{}, fmt.Errorf("%w: %w", ErrUnauthenticated, err)
 	}
 	return principalOf(payload, registered.Expiry.Time())

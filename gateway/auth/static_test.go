@@ -152,6 +152,14 @@ func TestStaticRefuses(t *testing.T) {
 			t.Errorf("%s: got %v, want ErrUnauthenticated", name, err)
 		}
 	}
+	ours.Expiry = jwt.NewNumericDate(time.Now().Add(-time.Hour))
+	if _, err := NewStatic(key).Verify(t.Context(), forge(t, jose.HS256, key.secret[:], ours)); !errors.Is(err, ErrExpired) {
+		t.Errorf("a token that has ended: got %v, want ErrExpired", err)
+	}
+	if _, err := NewStatic(newKey(t)).Verify(t.Context(), forge(t, jose.HS256, key.secret[:], ours)); errors.Is(err, ErrExpired) {
+		t.Error("a stranger's token was called expired")
+	}
+	ours.Expiry = hour
 	if _, err := NewStatic(key).Verify(t.Context(), forge(t, jose.HS256, key.secret[:], ours)); err != nil {
 		t.Errorf("the forger's good token: %v", err)
 	}
