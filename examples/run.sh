@@ -25,11 +25,19 @@ if ready; then # or what follows would talk to a stranger
   exit 1
 fi
 
-bin/ignited 2>>"$log" &
+# A process group of its own: Ctrl-C reaches this script, which passes it on, and not the server a second time. ignited drains at
+# the first signal and ends at once at the second, so whoever presses Ctrl-C twice gets that.
+set -m
+bin/ignited </dev/null 2>>"$log" &
 server=$!
-# Stopping is ignited's business: it drains, and its status becomes ours.
-trap 'kill -TERM "$server" 2>/dev/null || true' INT TERM
-trap 'kill -TERM "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true' EXIT
+set +m
+told=
+stop() {
+  told=yes
+  kill -TERM "$server" 2>/dev/null || true
+}
+trap stop INT TERM HUP
+trap '[[ $told ]] || stop; wait "$server" 2>/dev/null || true' EXIT
 
 until ready; do
   if ! kill -0 "$server" 2>/dev/null; then
@@ -59,4 +67,11 @@ In another terminal, in this folder:
 
 Ctrl-C stops it.
 EOF
-wait "$server"
+
+status=0
+wait "$server" || status=$?
+while kill -0 "$server" 2>/dev/null; do # a signal ends wait, not the server
+  status=0
+  wait "$server" || status=$?
+done
+exit "$status"
