@@ -6,25 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 
-	"github.com/nats-io/nats.go"
-	"github.com/oklog/ulid/v2"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
-
-	"dodil.io/ignite/engine"
-	"dodil.io/ignite/engine/build"
-	"dodil.io/ignite/engine/pod/process"
-	"dodil.io/ignite/gateway"
-	"dodil.io/ignite/gateway/auth"
-	"dodil.io/ignite/proto/openapi"
-	"dodil.io/ignite/store"
-	"dodil.io/ignite/stream"
 )
 
 // run is the whole program; main and the tests call it. It answers the exit status.
@@ -91,160 +78,6 @@ func serve(ctx context.Context, config Config, logger *slog.Logger, warnings []s
 	return errors.Join(s.run(ctx), s.close())
 }
 
-// system is everything that was opened, in the order of opening.
-type system struct {
-	config  Config
-	logger  *slog.Logger
-	nats    *natsServers
-	streams *stream.Stream
-	store   *store.Store
-	pods    *process.Driver
-	engine  *engine.Engine
-	gateway *gateway.Gateway
-	http    net.Listener
-	grpc    net.Listener
-}
-
-func open(ctx context.Context, config Config, logger *slog.Logger) (s *system, err error) {
-	s = &system{config: config, logger: logger}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.close())
-		}
-	}()
-	for _, step := range []struct {
-		what string
-		open func(context.Context) error
-	}{
-		{"make the data folder", s.makeDataDir},
-		{"open NATS", s.openNATS},
-		{"open the streams", s.openStreams},
-		{"open the store", s.openStore},
-		{"open the pod driver", s.openPods},
-		{"make the engine and the gateway", s.makeServices},
-		{"listen", s.listen},
-	} {
-		if err := step.open(ctx); err != nil {
-			return s, fmt.Errorf("%s: %w", step.what, err)
-		}
-	}
-	return s, nil
-}
-
-func (s *system) makeDataDir(context.Context) error { return os.MkdirAll(s.config.DataDir, 0o700) }
-
-func (s *system) openNATS(ctx context.Context) (err error) {
-	s.nats, err = openNATS(ctx, s.config.NATS, filepath.Join(s.config.DataDir, "nats"), s.logger)
-	return err
-}
-
-func (s *system) openStreams(ctx context.Context) (err error) {
-	s.streams, err = stream.Open(ctx, stream.Options{
-		Conn: s.nats.conn, Replicas: s.config.NATS.Replicas, Retention: s.config.Engine.ExecutionRetention, Logger: s.logger,
-		MaxWorkBytes: s.config.NATS.part(), MaxOutputBytes: s.config.NATS.part(),
-	})
-	return explainRoom(err)
-}
-
-func (s *system) openStore(ctx context.Context) (err error) {
-	s.store, err = store.Open(ctx, store.Options{
-		Conn: s.nats.conn, Sync: s.nats.sync, Replicas: s.config.NATS.Replicas, Retention: s.config.Engine.ExecutionRetention, Logger: s.logger,
-		MaxBytes: s.config.NATS.part(),
-	})
-	return explainRoom(err)
-}
-
-func (s *system) openPods(ctx context.Context) error {
-	driver, err := process.New(process.Options{Dir: filepath.Join(s.config.DataDir, "pods"), Logger: s.logger})
-	if err != nil {
-		return err
-	}
-	if err := driver.Open(ctx); err != nil {
-		return err
-	}
-	s.pods = driver
-	return nil
-}
-
-func (s *system) makeServices(context.Context) error {
-	builder, err := build.Open(build.Config{
-		Dir: filepath.Join(s.config.DataDir, "code"), MaxUnpackedBytes: s.config.Gateway.MaxUnpackedBytes,
-	})
-	if err != nil {
-		return err
-	}
-	s.engine, err = engine.New(engine.Config{
-		Store: s.store, Stream: s.streams, Driver: s.pods, Provisioner: builder, Worker: workerName(),
-		Reserved: s.store.Reserved, TakeWork: s.config.HasRole(roleWorker), ColdStartBudget: s.config.Engine.ColdStartBudget,
-		MaxResultBytes: s.config.Gateway.MaxPayloadBytes, DrainTime: s.config.Engine.DrainTime, Logger: s.logger,
-	})
-	if err != nil {
-		return err
-	}
-	s.nats.conn.SetReconnectHandler(s.reconnected)
-	if !s.config.HasRole(roleGateway) {
-		return nil
-	}
-	verifier, err := newVerifier(s.config)
-	if err != nil {
-		return err
-	}
-	s.gateway, err = gateway.New(gateway.Config{
-		Store: s.store, Stream: s.streams, Dispatcher: s.engine, Builder: builder, Verifier: verifier,
-		OpenAPI: openapi.Document, BaseDomain: s.config.Gateway.BaseDomain, MaxPayloadBytes: s.config.Gateway.MaxPayloadBytes,
-		MaxCodeBytes: s.config.Gateway.MaxCodeBytes, ColdStartBudget: s.config.Engine.ColdStartBudget,
-		DrainTime: s.config.Engine.DrainTime, Version: version, Logger: s.logger,
-	})
-	return err
-}
-
-// reconnected looks for the work that was enqueued elsewhere while this process could not hear of it.
-func (s *system) reconnected(conn *nats.Conn) {
-	s.logger.LogAttrs(context.Background(), slog.LevelInfo, "nats reconnected", slog.String("server", conn.ConnectedServerName()))
-	s.engine.Sweep()
-}
-
-// rememberedTokens is how many verified tokens are kept, so that a caller who calls often is verified once.
-const rememberedTokens = 4096
-
-// newVerifier accepts tokens signed with the key in the data folder, and those of the provider if one is named.
-func newVerifier(config Config) (auth.Verifier, error) {
-	key, err := auth.LoadOrCreateKey(keyPath(config.DataDir))
-	if err != nil {
-		return nil, err
-	}
-	issuers := []auth.Issuer{auth.NewStatic(key)}
-	if config.OIDC.Issuer != "" {
-		provider, err := auth.NewOIDC(auth.OIDCConfig{Issuer: config.OIDC.Issuer, Audience: config.OIDC.Audience})
-		if err != nil {
-			return nil, err
-		}
-		issuers = append(issuers, provider)
-	}
-	return auth.Cached(auth.Any(issuers...), rememberedTokens), nil
-}
-
-// workerName is unique in the installation: hosts may share a name, and a restarted process is another worker.
-func workerName() string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	return host + "-" + ulid.Make().String()
-}
-
-func (s *system) listen(ctx context.Context) (err error) {
-	if !s.config.HasRole(roleGateway) {
-		return nil
-	}
-	var listen net.ListenConfig
-	if s.http, err = listen.Listen(ctx, "tcp", s.config.Gateway.HTTPListenAddr); err != nil {
-		return err
-	}
-	s.grpc, err = listen.Listen(ctx, "tcp", s.config.Gateway.APIListenAddr)
-	return err
-}
-
 // run serves until ctx ends. Stopping goes in this order, and each step waits for the one before:
 //
 //  1. /readyz answers 503
@@ -279,33 +112,4 @@ func (s *system) serveCallers(ctx context.Context) error {
 	s.logger.InfoContext(ctx, "listening", slog.String("http", s.http.Addr().String()), slog.String("grpc", s.grpc.Addr().String()),
 		slog.String("version", version))
 	return s.gateway.Serve(ctx, s.grpc, s.http)
-}
-
-// close undoes open, as far as that went.
-func (s *system) close() error {
-	var faults []error
-	for _, listener := range []net.Listener{s.http, s.grpc} {
-		if listener != nil {
-			_ = listener.Close() // Serve has closed it, unless it never came to that
-		}
-	}
-	if s.pods != nil {
-		faults = append(faults, s.closePods())
-	}
-	if s.store != nil {
-		faults = append(faults, s.store.Close())
-	}
-	if s.streams != nil {
-		faults = append(faults, s.streams.Close())
-	}
-	if s.nats != nil {
-		faults = append(faults, s.nats.close())
-	}
-	return errors.Join(faults...)
-}
-
-func (s *system) closePods() error {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
-	defer cancel()
-	return s.pods.Close(ctx)
 }
