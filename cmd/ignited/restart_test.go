@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"net/http"
 	"os"
@@ -75,6 +76,30 @@ func TestCleanStop(t *testing.T) {
 	s = startServer(t, dir, "--roles", "gateway")
 	if execution := s.execution(t, id); execution["status"] != "EXECUTION_STATUS_PENDING" {
 		t.Errorf("unfinished work was not handed back: %v", execution)
+	}
+}
+
+// Being told to stop while it still starts is no failure.
+func TestStopWhileStarting(t *testing.T) {
+	t.Parallel()
+	command := self("--data-dir", dataDir(t), "--http-listen-addr", "127.0.0.1:0", "--api-listen-addr", "127.0.0.1:0")
+	stderr, err := command.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stderr)
+	var said strings.Builder
+	for lines.Scan() {
+		if said.Len() == 0 { // NATS runs, and what is kept in it is not open yet
+			_ = command.Process.Signal(syscall.SIGTERM)
+		}
+		said.WriteString(lines.Text() + "\n")
+	}
+	if err := command.Wait(); err != nil || !strings.Contains(said.String(), "msg=stopped") {
+		t.Errorf("ignited ended with %v:\n%s", err, said.String())
 	}
 }
 

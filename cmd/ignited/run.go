@@ -72,10 +72,15 @@ func serve(ctx context.Context, config Config, logger *slog.Logger, warnings []s
 		logger.WarnContext(ctx, "configuration", slog.String("warning", warning))
 	}
 	s, err := open(ctx, config, logger)
-	if err != nil {
-		return err
+	if err != nil && ctx.Err() != nil {
+		err = nil // what was given up because of the signal did not fail
+	} else if err == nil {
+		err = errors.Join(s.run(ctx), s.close())
 	}
-	return errors.Join(s.run(ctx), s.close())
+	if err == nil {
+		logger.InfoContext(ctx, "stopped")
+	}
+	return err
 }
 
 // run serves until ctx ends. Stopping goes in this order, and each step waits for the one before:
