@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 )
 
 // Sync returns once everything that JetStream acknowledged before the call is on disk, for all streams at once.
@@ -28,20 +27,10 @@ type committer struct {
 	failed error
 }
 
-const (
-	// crowd is how many callers a sync must have released for the next one to be put off: one caller alone, or a few, are
-	// never made to wait for company.
-	crowd = 4
-	// gather is how far apart syncs begin in a crowd. A sync costs the kernel about the same for one write as for a
-	// hundred, and the processor it takes is one that the callers need to get their next write done.
-	gather = 2 * time.Millisecond
-)
-
 // round is one sync as those see it who wait for it; err is set before done is closed.
 type round struct {
-	done    chan struct{}
-	err     error
-	callers int
+	done chan struct{}
+	err  error
 }
 
 func newRound() *round { return &round{done: make(chan struct{})} }
