@@ -99,12 +99,9 @@ func (s *service) RollbackApp(ctx context.Context, r *ignitev1.RollbackAppReques
 	if err != nil {
 		return nil, err
 	}
-	app, err = s.update(ctx, app.AppRef, func(app *store.App) error {
-		app.ActiveVersion = target.Number
-		return nil
-	})
+	app, err = s.cfg.Store.Activate(ctx, target)
 	if err != nil {
-		return nil, err
+		return nil, noApp(refOf(r), err)
 	}
 	m, err := s.metaOf(ctx, app)
 	if err != nil {

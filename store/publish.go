@@ -89,6 +89,18 @@ func activate(app *App, v Version) error {
 	return nil
 }
 
+// Activate makes a version serve that was read before. It is on disk on return. ErrConflict if the app that it belongs to was
+// deleted, and another made under its name.
+func (s *Store) Activate(ctx context.Context, v Version) (App, error) {
+	return s.UpdateApp(ctx, v.AppRef, func(app *App) error {
+		if app.Incarnation != v.Incarnation {
+			return fmt.Errorf("activate version %d of app %s: %w", v.Number, v.AppRef, ErrConflict)
+		}
+		app.ActiveVersion = v.Number
+		return nil
+	})
+}
+
 // undo takes away what a publication left that ended with cause, if that is because the app is gone. In every other
 // case its version waits, unseen, for the next publication to drop it.
 func (s *Store) undo(ctx context.Context, v Version, cause error) error {

@@ -169,6 +169,30 @@ func TestPublishVersionConcurrently(t *testing.T) {
 	}
 }
 
+func TestActivate(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	createApp(t, s, hello)
+	_, first := publish(t, s, store.Version{AppRef: hello})
+	publish(t, s, store.Version{AppRef: hello})
+	app, err := s.Activate(t.Context(), first)
+	if err != nil || app.ActiveVersion != 1 || app.LatestVersion != 2 {
+		t.Errorf("app is %+v, error %v", app, err)
+	}
+	// An app that was made anew in between has no such version.
+	if err := s.DeleteApp(t.Context(), hello); err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Activate(t.Context(), first)
+	wantError(t, err, store.ErrNotFound)
+	createApp(t, s, hello)
+	_, err = s.Activate(t.Context(), first)
+	wantError(t, err, store.ErrConflict)
+	if app, err := s.App(t.Context(), hello); err != nil || app.ActiveVersion != 0 {
+		t.Errorf("app is %+v, error %v", app, err)
+	}
+}
+
 func TestVersions(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
