@@ -74,6 +74,7 @@ type NATSConfig struct {
 // EngineConfig bounds how long things take and stay.
 type EngineConfig struct {
 	ColdStartBudget    time.Duration
+	ListenLimit        time.Duration
 	ExecutionRetention time.Duration
 	DrainTime          time.Duration
 }
@@ -98,6 +99,7 @@ func defaultConfig() Config {
 		NATS: NATSConfig{Replicas: 1, Sync: syncAlways},
 		Engine: EngineConfig{
 			ColdStartBudget:    600 * time.Second,
+			ListenLimit:        60 * time.Second,
 			ExecutionRetention: 72 * time.Hour,
 			DrainTime:          30 * time.Second,
 		},
@@ -147,6 +149,7 @@ func (c *Config) settings() []setting {
 		{"nats_listen_addr", (*textValue)(&c.NATS.ListenAddr), "address at which the server inside can be inspected with NATS tools; it has no authentication"},
 
 		{"cold_start_budget_secs", (*secondsValue)(&c.Engine.ColdStartBudget), "longest that a call waits for a pod to start"},
+		{"listen_limit_secs", (*secondsValue)(&c.Engine.ListenLimit), "longest that an app's program may take until it listens on $PORT"},
 		{"execution_retention", (*durationValue)(&c.Engine.ExecutionRetention), "how long a finished execution can be read"},
 		{"drain_secs", (*secondsValue)(&c.Engine.DrainTime), "how long running calls may take after the process is told to stop"},
 	}

@@ -94,6 +94,7 @@ func (c NATSConfig) check(f *faults) {
 
 func (c EngineConfig) check(f *faults) {
 	f.checkTime("cold_start_budget_secs", c.ColdStartBudget, time.Second, 24*time.Hour)
+	f.checkTime("listen_limit_secs", c.ListenLimit, time.Second, 24*time.Hour)
 	f.checkTime("execution_retention", c.ExecutionRetention, time.Second, 10*365*24*time.Hour)
 	f.checkTime("drain_secs", c.DrainTime, 0, time.Hour)
 }

@@ -151,7 +151,7 @@ func TestEverySettingIsReadFromEveryLayer(t *testing.T) {
 		"oidc_issuer": "https://id.test/realm", "oidc_audience": "ignite",
 		"nats_url": "nats://a:4222,tls://b:4222", "nats_creds": "/creds", "replicas": "3",
 		"sync": "interval", "max_store_bytes": "1GiB", "nats_listen_addr": "localhost:0",
-		"cold_start_budget_secs": "5", "execution_retention": "1h30m", "drain_secs": "0",
+		"cold_start_budget_secs": "5", "listen_limit_secs": "7", "execution_retention": "1h30m", "drain_secs": "0",
 	} {
 		file := writeConfig(t, name+`: "`+text+`"`)
 		for layer, read := range map[string]func() (Config, []string, error){

@@ -76,26 +76,37 @@ func TestIdlePodStops(t *testing.T) {
 	}
 }
 
-// A pod that exits before it serves fails the call at once with its last words, and GetAppState keeps them.
+// A pod that exits before it serves fails the call at once, one that never listens soon and not when the budget is spent: with
+// its last words, which GetAppState keeps.
 func TestHopelessStartFailsFast(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, dataDir(t))
-	s.deploy(t, "probe", procfileCode(probeArchive(t)), `"env":{"PROBE":"exit"}`)
-	answer := s.invoke(t, "probe", `{}`)
-	if body := readAll(t, answer); answer.StatusCode < 500 || !strings.Contains(body, "probe cannot work like this") {
-		t.Errorf("%s %s", answer.Status, body)
-	}
-	execution := s.await(t, s.submit(t, "probe", `{}`))
-	if said := fmt.Sprint(execution["error"]); execution["status"] != "EXECUTION_STATUS_FAILED" || !strings.Contains(said, "probe cannot work like this") {
-		t.Errorf("record %v", execution)
-	}
-	_, state := s.do(t, http.MethodGet, "/v1/ignite/app/acme-corp/probe/state", "")
-	if said := fmt.Sprint(state["lastError"]); !strings.Contains(said, "probe cannot work like this") {
-		t.Errorf("state %v", state)
+	s := startServer(t, dataDir(t), "--listen-limit-secs", "1")
+	for how, words := range map[string][]string{
+		"exit": {"exited with code 3", "probe cannot work like this"},
+		"deaf": {"did not listen", "$PORT, within 1s", "probe listens to nobody"},
+	} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			s.deploy(t, how, procfileCode(probeArchive(t)), fmt.Sprintf(`"env":{"PROBE":%q}`, how))
+			answer := s.invoke(t, how, `{}`)
+			body := readAll(t, answer)
+			execution := s.await(t, s.submit(t, how, `{}`))
+			_, state := s.do(t, http.MethodGet, "/v1/ignite/app/acme-corp/"+how+"/state", "")
+			if answer.StatusCode != http.StatusServiceUnavailable || execution["status"] != "EXECUTION_STATUS_FAILED" {
+				t.Errorf("invoke %s, record %v", answer.Status, execution)
+			}
+			for place, said := range map[string]any{"answer": body, "record": execution["error"], "state": state["lastError"]} {
+				for _, word := range words {
+					if !strings.Contains(fmt.Sprint(said), word) {
+						t.Errorf("the %s lacks %q: %v", place, word, said)
+					}
+				}
+			}
+		})
 	}
 }
 
-// A pod that never listens is given up when the cold-start budget is spent, and the error says which clock that was.
+// A pod that is not ready when the cold-start budget is spent is given up, and the error says which clock that was.
 func TestDeafPodRunsOutOfBudget(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, dataDir(t), "--cold-start-budget-secs", "2")

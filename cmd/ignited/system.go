@@ -86,7 +86,9 @@ func (s *system) openStore(ctx context.Context) (err error) {
 }
 
 func (s *system) openPods(ctx context.Context) error {
-	driver, err := process.New(process.Options{Dir: filepath.Join(s.config.DataDir, "pods"), Logger: s.logger})
+	driver, err := process.New(process.Options{
+		Dir: filepath.Join(s.config.DataDir, "pods"), ListenLimit: s.config.Engine.ListenLimit, Logger: s.logger,
+	})
 	if err != nil {
 		return err
 	}

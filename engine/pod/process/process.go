@@ -10,6 +10,7 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"dodil.io/ignite/engine/pod"
 )
@@ -25,6 +27,9 @@ import (
 type Options struct {
 	// Dir is a folder of the driver's own: pods' homes and what is needed to find them after a crash.
 	Dir string
+	// ListenLimit is how long a program may take until something listens on its port; 0 means 60 s. What listens may take longer to
+	// become healthy: then it is the caller's context that ends the start.
+	ListenLimit time.Duration
 	// Logger hears of pods that had to be killed; nil is slog.Default().
 	Logger *slog.Logger
 }
@@ -32,6 +37,7 @@ type Options struct {
 // Driver starts processes. It is a pod.Driver.
 type Driver struct {
 	dir      string
+	patience time.Duration // Options.ListenLimit
 	logger   *slog.Logger
 	launcher launcher
 	ports    ports
@@ -63,6 +69,7 @@ func New(options Options) (*Driver, error) {
 	}
 	return &Driver{
 		dir:      dir,
+		patience: cmp.Or(options.ListenLimit, defaultListenLimit),
 		logger:   logger,
 		launcher: newLauncher(),
 		ports:    ports{taken: make(map[int]struct{})},
@@ -101,7 +108,7 @@ func (d *Driver) Start(ctx context.Context, spec pod.Spec) (pod.Pod, error) {
 	if err != nil {
 		return nil, &pod.StartError{Pod: spec.Name, Reason: err.Error(), Err: err}
 	}
-	if err := p.awaitReady(ctx); err != nil {
+	if err := p.awaitReady(ctx, d.patience); err != nil {
 		p.kill()
 		<-p.done
 		return nil, p.startError(err)

@@ -17,6 +17,8 @@ const (
 	maxProbeDelay = 50 * time.Millisecond
 	// probeLimit bounds one try: a program may take the connection long before it can answer.
 	probeLimit = 5 * time.Second
+	// defaultListenLimit is what platforms that run Procfiles commonly allow.
+	defaultListenLimit = time.Minute
 )
 
 var errExited = errors.New("the program exited")
@@ -24,8 +26,8 @@ var errExited = errors.New("the program exited")
 // probe tries once whether the pod is ready.
 type probe func(ctx context.Context) error
 
-// awaitReady returns nil once the pod takes calls, and an error when it has exited or ctx has ended.
-func (p *process) awaitReady(ctx context.Context) error {
+// awaitReady returns nil once the pod takes calls, and an error when it has exited, nothing listens within patience, or ctx has ended.
+func (p *process) awaitReady(ctx context.Context, patience time.Duration) error {
 	try := p.probe()
 	if try == nil {
 		return nil
@@ -33,16 +35,28 @@ func (p *process) awaitReady(ctx context.Context) error {
 	ctx, release := p.untilExit(ctx)
 	defer release()
 	began := time.Now()
+	var last error
 	for {
 		err := try(ctx)
 		if cause := context.Cause(ctx); cause != nil {
-			return p.notReady(cause, err)
+			return p.notReady(cause, last)
 		}
 		if err == nil {
 			return nil
 		}
-		pause(ctx, probeDelay(time.Since(began)))
+		last = err
+		gone := time.Since(began)
+		if gone > patience && isRefused(err) {
+			return fmt.Errorf("it did not listen on %s, the port in $PORT, within %v", p.addr.Host, patience)
+		}
+		pause(ctx, probeDelay(gone))
 	}
+}
+
+// isRefused reports whether no connection was made, so that nothing listens yet.
+func isRefused(err error) bool {
+	connecting, ok := errors.AsType[*net.OpError](err)
+	return ok && connecting.Op == "dial"
 }
 
 // probe answers nil for a pod that is ready as soon as it is started.
@@ -133,8 +147,11 @@ func (p *process) notReady(cause, last error) error {
 	if errors.Is(cause, errExited) {
 		return cause
 	}
-	if p.spec.HealthPath != "" {
-		return fmt.Errorf("it did not answer GET %s with 2xx in time (last: %w): %w", p.healthURL(), last, cause)
+	if p.spec.HealthPath == "" {
+		return fmt.Errorf("it did not listen on %s, the port in $PORT, in time: %w", p.addr.Host, cause)
 	}
-	return fmt.Errorf("it did not listen on %s, the port in $PORT, in time: %w", p.addr.Host, cause)
+	if last == nil {
+		return fmt.Errorf("it did not answer GET %s with 2xx in time: %w", p.healthURL(), cause)
+	}
+	return fmt.Errorf("it did not answer GET %s with 2xx in time (last: %w): %w", p.healthURL(), last, cause)
 }
