@@ -153,8 +153,12 @@ func (w *worker) later(ctx context.Context) end {
 	return givenBack(soon)
 }
 
-// find reads the job's record, and waits a little for one that is still being written.
+// find answers the job's record, and waits a little for one that is still being written. One that was created here a moment ago
+// is not read: who else may have taken it since shows when this worker tries to.
 func (w *worker) find(ctx context.Context, job *stream.Job) (store.Execution, error) {
+	if record, ok := w.store.TakeCreated(job.Owner, job.Execution); ok {
+		return record, nil
+	}
 	began := time.Now()
 	pauses := backoff{least: leastFind, most: mostFind}
 	for {
@@ -187,7 +191,7 @@ func (a *attempt) hold(ctx context.Context, record store.Execution) (end, bool) 
 	next.Worker = a.name
 	next.StartedAt = time.Now()
 	a.describe(ctx, &next)
-	held, err := a.store.UpdateExecution(ctx, next)
+	held, err := a.update(ctx, next)
 	switch {
 	case err == nil:
 		a.held = held
@@ -198,6 +202,14 @@ func (a *attempt) hold(ctx context.Context, record store.Execution) (end, bool) 
 		a.log.WarnContext(ctx, "record cannot be taken", slog.String("execution", next.ID), slog.Any("error", err))
 		return a.later(ctx), false
 	}
+}
+
+// update writes a record when it is its turn.
+func (w *worker) update(ctx context.Context, next store.Execution) (updated store.Execution, err error) {
+	if cause := w.gate.pass(ctx, func() { updated, err = w.store.UpdateExecution(ctx, next) }); cause != nil {
+		return store.Execution{}, cause
+	}
+	return updated, err
 }
 
 // describe writes down the version that is to run. An app that has none is told later, from the call.

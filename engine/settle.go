@@ -60,7 +60,7 @@ func (a *attempt) write(ctx context.Context, o outcome) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeLimit)
 	defer cancel()
-	_, err := a.store.UpdateExecution(ctx, next)
+	_, err := a.update(ctx, next)
 	return err
 }
 

@@ -25,6 +25,7 @@ type worker struct {
 	maxResult int64
 	log       *slog.Logger
 	hands     hands
+	gate      gate
 	// renewEvery and idle are constants but for tests.
 	renewEvery, idle time.Duration
 	// soon asks for a sweep.
@@ -43,6 +44,7 @@ func newWorker(c Config, d *dispatcher) *worker {
 		client:     pod.NewClient(),
 		maxResult:  c.MaxResultBytes,
 		log:        c.Logger.With(slog.String("worker", c.Worker)),
+		gate:       newGate(),
 		renewEvery: renewEvery,
 		idle:       idleQueue,
 		soon:       make(chan struct{}, 1),

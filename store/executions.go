@@ -31,6 +31,7 @@ func (s *Store) CreateExecution(ctx context.Context, e Execution) (Execution, er
 	if err != nil {
 		return Execution{}, fmt.Errorf("create execution %s: %w", e.ID, err)
 	}
+	s.created.put(created)
 	return created, nil
 }
 

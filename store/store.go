@@ -51,6 +51,7 @@ type Store struct {
 	apps     *mirror[AppRef, App]
 	hosts    *mirror[string, claim]
 	versions versionCache
+	created  creations
 
 	uploads singleflight.Group
 	room    room
