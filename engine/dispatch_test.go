@@ -1,12 +1,14 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -37,7 +39,7 @@ func inBubble(t *testing.T, config Config, test func(t *testing.T, b *bench)) {
 			return http.NotFoundHandler(), b.starting(ctx, spec)
 		})
 		config.Driver, config.Provisioner, config.Reserved = b.driver, inPlace{}, b.shelf.reserved
-		config.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+		config.Logger = cmp.Or(config.Logger, slog.New(slog.NewTextHandler(t.Output(), nil)))
 		b.dispatcher = newDispatcher(config.withDefaults(), b.shelf)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
@@ -294,6 +296,29 @@ func TestUnreachablePodsEndWithTheBudget(t *testing.T) {
 		}
 		if got := b.driver.Started(); got < 3 || got > 60 {
 			t.Errorf("%d starts in a minute", got)
+		}
+	})
+}
+
+// The log tells a pod that was stopped from one that ended by itself, and why that did.
+func TestLogSaysHowAPodEnded(t *testing.T) {
+	var log strings.Builder
+	inBubble(t, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}, func(t *testing.T, b *bench) {
+		b.shelf.publish(store.Config{})
+		first := b.target(t)
+		b.driver.Running()[0].Crash("exit status 2")
+		synctest.Wait()
+		second := b.target(t)
+		b.stop()
+		b.stop = func() {}
+		for _, want := range []string{
+			`level=WARN msg="pod ended by itself" app=acme/hello version=1 pod=` + first.Pod + ` lived=0s error="`,
+			"exit status 2",
+			`level=INFO msg="pod stopped" app=acme/hello version=1 pod=` + second.Pod,
+		} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("the log lacks %q:\n%s", want, log.String())
+			}
 		}
 	})
 }

@@ -67,7 +67,17 @@ func (p *pool) live(ctx context.Context, c *coming) {
 	p.serve(ctx, i)
 	p.takeOut(i, time.Since(ready))
 	p.stop(ctx, i)
-	p.log.InfoContext(ctx, "pod stopped", append(p.attrs(i), slog.Duration("lived", time.Since(ready)))...)
+	p.tellEnd(ctx, i, time.Since(ready))
+}
+
+// tellEnd tells a pod that was stopped from one that ended by itself.
+func (p *pool) tellEnd(ctx context.Context, i *instance, lived time.Duration) {
+	attrs := append(p.attrs(i), slog.Duration("lived", lived))
+	if i.evicted {
+		p.log.InfoContext(ctx, "pod stopped", attrs...)
+		return
+	}
+	p.log.WarnContext(ctx, "pod ended by itself", append(attrs, slog.Any("error", i.pod.Err()))...)
 }
 
 // serve returns when calls must let go of the pod: it ended, it was told to leave and is empty or out of patience, or ctx ended.
