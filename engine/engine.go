@@ -50,7 +50,7 @@ type Config struct {
 	MaxHeld int
 	// MaxResultBytes bounds a stored result; 0 means 64 MiB.
 	MaxResultBytes int64
-	// DrainTime is how long running calls may take after Run's context ended; 0 means 30 s.
+	// DrainTime is how long running calls may take after StopTaking, or without that after Run's context ended; 0 means 30 s.
 	DrainTime time.Duration
 	Logger    *slog.Logger
 }
@@ -94,8 +94,9 @@ type Engine struct {
 	config   Config
 	dispatch *dispatcher
 	worker   *worker
-	// untaken is closed once no more work is taken.
+	// untaken is closed once no more work is taken, which was at the time stopped.
 	untaken  chan struct{}
+	stopped  time.Time
 	stopOnce sync.Once
 }
 
@@ -120,4 +121,17 @@ func (e *Engine) Sweep() { e.worker.sweepSoon() }
 
 // StopTaking takes no more work from the queue. It returns at once; what was taken goes on, and Do works. It may be called at any
 // time and again.
-func (e *Engine) StopTaking() { e.stopOnce.Do(func() { close(e.untaken) }) }
+func (e *Engine) StopTaking() {
+	e.stopOnce.Do(func() {
+		e.stopped = time.Now()
+		close(e.untaken)
+	})
+}
+
+// drainLeft is what is left of the drain time, which begins with StopTaking: what was taken has run on while the gateway drained.
+func (e *Engine) drainLeft() time.Duration {
+	if !isClosed(e.untaken) {
+		return e.config.DrainTime
+	}
+	return max(e.config.DrainTime-time.Since(e.stopped), 0)
+}

@@ -45,7 +45,7 @@ func (e *Engine) Run(ctx context.Context) error {
 
 	<-ctx.Done()
 	e.dispatch.drain()
-	within(e.config.DrainTime, gone)
+	within(e.drainLeft(), gone)
 	cutCalls(errStopping)
 	work.Wait()
 	stopPods(errStopping)

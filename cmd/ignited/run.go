@@ -88,7 +88,7 @@ func serve(ctx context.Context, config Config, logger *slog.Logger, warnings []s
 //  1. /readyz answers 503
 //  2. no new connections, no new streams
 //  3. no new jobs from the queue
-//  4. what runs has the drain time to finish, calls first, then jobs
+//  4. what runs has the drain time to finish, calls and jobs side by side
 //  5. the rest of the jobs goes back to the queue
 //  6. pods are stopped
 //  7. (close) NATS is closed
