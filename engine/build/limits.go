@@ -17,11 +17,11 @@ type limits struct {
 }
 
 func (l limits) tooLarge() error {
-	return fmt.Errorf("%w: the archive unpacks to more than the limit of %d bytes (MaxUnpackedBytes)", store.ErrInvalidCode, l.bytes)
+	return fmt.Errorf("%w: the archive unpacks to more than the limit of %d bytes", store.ErrInvalidCode, l.bytes)
 }
 
 func (l limits) tooMany() error {
-	return fmt.Errorf("%w: the archive has more than the limit of %d files and folders (MaxFiles)", store.ErrInvalidCode, l.files)
+	return fmt.Errorf("%w: the archive has more than the limit of %d files and folders", store.ErrInvalidCode, l.files)
 }
 
 // tally stands between an archive and its visitor. It checks names, counts, and knows what every path is.

@@ -20,14 +20,14 @@ func TestLimits(t *testing.T) {
 		archive []byte
 		want    string
 	}{
-		{"one large file", tarOf(t, map[string]string{"x": strings.Repeat("x", 1001)}), "limit of 1000 bytes (MaxUnpackedBytes)"},
-		{"two files together", tarOf(t, map[string]string{"x": strings.Repeat("x", 500), "y": strings.Repeat("y", 501)}), "limit of 1000 bytes (MaxUnpackedBytes)"},
-		{"zip that is a bomb", squeezedZip(t, 100<<10, 100<<10), "limit of 1000 bytes (MaxUnpackedBytes)"},
+		{"one large file", tarOf(t, map[string]string{"x": strings.Repeat("x", 1001)}), "limit of 1000 bytes"},
+		{"two files together", tarOf(t, map[string]string{"x": strings.Repeat("x", 500), "y": strings.Repeat("y", 501)}), "limit of 1000 bytes"},
+		{"zip that is a bomb", squeezedZip(t, 100<<10, 100<<10), "limit of 1000 bytes"},
 		{"zip whose header lies", squeezedZip(t, 100<<10, 1), "damaged"},
-		{"bomb behind the end", gzipped(t, func(w io.Writer) { _, _ = w.Write(make([]byte, 1<<20)) }), "limit of 1000 bytes (MaxUnpackedBytes)"},
-		{"many files", tarOf(t, many), "limit of 5 files and folders (MaxFiles)"},
-		{"folders that are only implied", tarOf(t, map[string]string{"1/2/3/4/5/6": ""}), "limit of 5 files and folders (MaxFiles)"},
-		{"headers without end", tarGz(t, manyHeaders(100)...), "limit of 1000 bytes (MaxUnpackedBytes)"},
+		{"bomb behind the end", gzipped(t, func(w io.Writer) { _, _ = w.Write(make([]byte, 1<<20)) }), "limit of 1000 bytes"},
+		{"many files", tarOf(t, many), "limit of 5 files and folders"},
+		{"folders that are only implied", tarOf(t, map[string]string{"1/2/3/4/5/6": ""}), "limit of 5 files and folders"},
+		{"headers without end", tarGz(t, manyHeaders(100)...), "limit of 1000 bytes"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
