@@ -223,3 +223,38 @@ func BenchmarkSync(b *testing.B) {
 		}
 	}
 }
+
+// After a sync that released many the next one begins later, so that they gather; a caller alone waits for nobody.
+func TestCrowdGathers(t *testing.T) {
+	t.Parallel()
+	for callers, apart := range map[int]time.Duration{1: 0, crowd - 1: 0, crowd: gather, 10 * crowd: gather} {
+		synctest.Test(t, func(t *testing.T) {
+			var begun []time.Time
+			first := make(chan struct{})
+			c := commitWith(t, func() error {
+				begun = append(begun, time.Now())
+				if len(begun) == 1 {
+					<-first // the crowd gathers behind it
+				}
+				return nil
+			})
+			var all sync.WaitGroup
+			wait := func() {
+				if err := c.wait(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+			all.Go(wait)
+			synctest.Wait()
+			for range callers {
+				all.Go(func() { wait(); wait() })
+			}
+			synctest.Wait()
+			close(first)
+			all.Wait()
+			if got := begun[2].Sub(begun[1]); got != apart {
+				t.Errorf("after %d callers the next sync began %v later, want %v", callers, got, apart)
+			}
+		})
+	}
+}
