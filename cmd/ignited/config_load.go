@@ -199,9 +199,10 @@ func unknownVariables(environ []string) []string {
 	return warnings
 }
 
-// didYouMean answers the known name nearest to what was written, if one is near enough to be a slip.
+// didYouMean answers the known name nearest to what was written, if one is near enough to be a slip: a short word is near to others
+// by chance.
 func didYouMean(written string, known []string) string {
-	const slips = 3
+	slips := min(3, len(written)/2)
 	nearest := slices.MinFunc(known, func(a, b string) int { return editDistance(written, a) - editDistance(written, b) })
 	if editDistance(written, nearest) > slips {
 		return ""

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"dodil.io/ignite/proto/openapi"
 	"dodil.io/ignite/store"
 	"dodil.io/ignite/stream"
+	"dodil.io/ignite/stream/embed"
 )
 
 // system is everything that was opened, in the order of opening.
@@ -62,10 +64,23 @@ func open(ctx context.Context, config Config, logger *slog.Logger) (s *system, e
 	return s, nil
 }
 
-func (s *system) makeDataDir(context.Context) error { return os.MkdirAll(s.config.DataDir, 0o700) }
+func (s *system) makeDataDir(context.Context) error {
+	if err := os.MkdirAll(s.config.DataDir, 0o700); err != nil {
+		return s.dataDirFault(err)
+	}
+	return nil
+}
+
+// dataDirFault names the setting to change.
+func (s *system) dataDirFault(err error) error {
+	return fmt.Errorf("%s (--%s) %s: %w", envName("data_dir"), flagName("data_dir"), s.config.DataDir, err)
+}
 
 func (s *system) openNATS(ctx context.Context) (err error) {
 	s.nats, err = openNATS(ctx, s.config.NATS, filepath.Join(s.config.DataDir, "nats"), s.logger)
+	if errors.Is(err, embed.ErrInUse) || errors.Is(err, fs.ErrPermission) {
+		return s.dataDirFault(err)
+	}
 	return err
 }
 
@@ -172,10 +187,12 @@ func (s *system) listen(ctx context.Context) (err error) {
 	}
 	var listen net.ListenConfig
 	if s.http, err = listen.Listen(ctx, "tcp", s.config.Gateway.HTTPListenAddr); err != nil {
-		return err
+		return fmt.Errorf("%s (--%s): %w", envName("http_listen_addr"), flagName("http_listen_addr"), err)
 	}
-	s.grpc, err = listen.Listen(ctx, "tcp", s.config.Gateway.APIListenAddr)
-	return err
+	if s.grpc, err = listen.Listen(ctx, "tcp", s.config.Gateway.APIListenAddr); err != nil {
+		return fmt.Errorf("%s (--%s): %w", envName("api_listen_addr"), flagName("api_listen_addr"), err)
+	}
+	return nil
 }
 
 // close undoes open, as far as that went.
