@@ -229,13 +229,11 @@ func TestCrowdGathers(t *testing.T) {
 	t.Parallel()
 	for callers, apart := range map[int]time.Duration{1: 0, crowd - 1: 0, crowd: gather, 10 * crowd: gather} {
 		synctest.Test(t, func(t *testing.T) {
-			var begun []time.Time
+			begun := make(chan time.Time, 10)
 			first := make(chan struct{})
 			c := commitWith(t, func() error {
-				begun = append(begun, time.Now())
-				if len(begun) == 1 {
-					<-first // the crowd gathers behind it
-				}
+				begun <- time.Now()
+				<-first // the crowd gathers behind the first one
 				return nil
 			})
 			var all sync.WaitGroup
@@ -252,7 +250,9 @@ func TestCrowdGathers(t *testing.T) {
 			synctest.Wait()
 			close(first)
 			all.Wait()
-			if got := begun[2].Sub(begun[1]); got != apart {
+			<-begun
+			second, third := <-begun, <-begun
+			if got := third.Sub(second); got != apart {
 				t.Errorf("after %d callers the next sync began %v later, want %v", callers, got, apart)
 			}
 		})
