@@ -129,7 +129,8 @@ func copyVerified(to io.Writer, from io.Reader, hash string) error {
 	return nil
 }
 
-// unpackTo fills a folder under another name and renames it, so that dir is there whole or not at all.
+// unpackTo fills a folder under another name and renames it once it is on disk, so that dir is there whole or not at all, after a
+// loss of power too: what is there is never unpacked again.
 func (b *Builder) unpackTo(ctx context.Context, file *os.File, dir string) error {
 	info, err := file.Stat()
 	if err != nil {
@@ -142,6 +143,9 @@ func (b *Builder) unpackTo(ctx context.Context, file *os.File, dir string) error
 	err = unpack(ctx, archive{file, info.Size()}, staging, b.limits, readOnly)
 	if err == nil {
 		err = os.Chmod(staging, 0o755)
+	}
+	if err == nil {
+		err = syncFolder(staging)
 	}
 	if err == nil {
 		err = os.Rename(staging, dir)
