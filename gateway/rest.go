@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"log/slog"
 	"net/http"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -129,9 +130,15 @@ func (g *Gateway) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	writeWord(w, http.StatusOK, "ok")
 }
 
-func (g *Gateway) serveReadiness(w http.ResponseWriter, _ *http.Request) {
+// serveReadiness answers 503 while nothing can be accepted here, so that callers are sent elsewhere.
+func (g *Gateway) serveReadiness(w http.ResponseWriter, r *http.Request) {
 	if g.stopping.Load() {
 		writeWord(w, http.StatusServiceUnavailable, "stopping")
+		return
+	}
+	if err := g.service.cfg.Ready(); err != nil {
+		g.service.log.DebugContext(r.Context(), "not ready", slog.Any("error", err))
+		writeWord(w, http.StatusServiceUnavailable, "not ready")
 		return
 	}
 	writeWord(w, http.StatusOK, "ok")

@@ -42,6 +42,8 @@ type Config struct {
 	ColdStartBudget time.Duration
 	// DrainTime is how long running calls may take after Serve's context ended; 0 means 30 s.
 	DrainTime time.Duration
+	// Ready says why nothing can be accepted now, beside that the server stops; nil is always ready.
+	Ready func() error
 	// Version of the server, for HealthCheck.
 	Version string
 	// OpenAPI is served at /openapi.json.
@@ -71,6 +73,9 @@ func (c Config) withDefaults() Config {
 	c.ColdStartBudget = cmp.Or(c.ColdStartBudget, defaultColdStart)
 	c.DrainTime = cmp.Or(c.DrainTime, defaultDrain)
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	if c.Ready == nil {
+		c.Ready = func() error { return nil }
+	}
 	return c
 }
 

@@ -3,10 +3,12 @@ package gateway_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"net/http"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -218,6 +220,29 @@ func TestDrainCutsWhatDoesNotFinish(t *testing.T) {
 	for _, response := range []reply{overHTTP, direct, upgraded} {
 		if n, err := response.Body.Read(make([]byte, 1)); err == nil {
 			t.Errorf("an HTTP call goes on with %d bytes", n)
+		}
+	}
+}
+
+// A gateway that can promise nothing says so where it is probed, and goes on when it can again.
+func TestReadyOnlyWhenSomethingCanBeAccepted(t *testing.T) {
+	t.Parallel()
+	var away atomic.Bool
+	s := start(t, func(c *gateway.Config) {
+		c.Ready = func() error {
+			if away.Load() {
+				return errors.New("nats is away")
+			}
+			return nil
+		}
+	})
+	for _, want := range []int{200, 503, 200} {
+		away.Store(want != 200)
+		if got := s.do(t, "GET", "/readyz", "").StatusCode; got != want {
+			t.Errorf("/readyz answers %d, want %d", got, want)
+		}
+		if got := s.do(t, "GET", "/healthz", "").StatusCode; got != 200 {
+			t.Errorf("/healthz answers %d: the process lives", got)
 		}
 	}
 }

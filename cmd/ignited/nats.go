@@ -104,6 +104,17 @@ func (n *natsServers) flush(ctx context.Context) error {
 	return fmt.Errorf("flush to NATS: %w", err)
 }
 
+// ready says why nothing can be promised now.
+func (n *natsServers) ready() error {
+	if !n.conn.IsConnected() {
+		return errors.New("nats is away")
+	}
+	if n.inside == nil {
+		return nil
+	}
+	return n.inside.Failed()
+}
+
 // close flushes what is under way and ends the connection, and the server if it is inside.
 func (n *natsServers) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)

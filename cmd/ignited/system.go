@@ -141,7 +141,7 @@ func (s *system) makeServices(context.Context) error {
 		Store: s.store, Stream: s.streams, Dispatcher: s.engine, Builder: builder, Verifier: verifier,
 		OpenAPI: openapi.Document, BaseDomain: s.config.Gateway.BaseDomain, MaxPayloadBytes: s.config.Gateway.MaxPayloadBytes,
 		MaxCodeBytes: s.config.Gateway.MaxCodeBytes, ColdStartBudget: s.config.Engine.ColdStartBudget,
-		DrainTime: s.config.Engine.DrainTime, Version: version, Logger: s.logger,
+		DrainTime: s.config.Engine.DrainTime, Ready: s.nats.ready, Version: version, Logger: s.logger,
 	})
 	return err
 }

@@ -12,6 +12,9 @@ import (
 // With SyncInterval, and where every write is synced anyway, it returns at once.
 func (s *Server) Sync(ctx context.Context) error { return s.committer.wait(ctx) }
 
+// Failed is what every Sync answers from now on, or nil.
+func (s *Server) Failed() error { return s.committer.refused() }
+
 // committer lets many callers share one sync. While one runs the callers gather for the next, so under load
 // their number adapts to the speed of the disk. A committer without sync waits for nothing.
 type committer struct {
@@ -73,6 +76,12 @@ func (c *committer) wait(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("wait for sync to disk: %w", context.Cause(ctx))
 	}
+}
+
+func (c *committer) refused() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failed
 }
 
 func (c *committer) join() (*round, error) {

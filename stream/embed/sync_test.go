@@ -125,6 +125,9 @@ func TestFailedSyncStaysFailed(t *testing.T) {
 	if syncs != 2 {
 		t.Errorf("%d syncs, want none after the one that failed", syncs)
 	}
+	if err := c.refused(); !errors.Is(err, broken) {
+		t.Errorf("the reason is %v, want the failure", err)
+	}
 }
 
 func TestSyncFailsAllWhoGathered(t *testing.T) {
