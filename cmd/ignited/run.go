@@ -65,9 +65,8 @@ func newLogger(config LogConfig, out io.Writer) *slog.Logger {
 //
 // After the first signal the second one has its usual effect and ends the process at once; pods die with it.
 func serve(ctx context.Context, config Config, logger *slog.Logger, warnings []string) error {
-	ctx, restoreSignals := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer restoreSignals()
-	context.AfterFunc(ctx, restoreSignals)
+	ctx, release := untilSignal(ctx)
+	defer release()
 	for _, warning := range warnings {
 		logger.WarnContext(ctx, "configuration", slog.String("warning", warning))
 	}
@@ -81,6 +80,21 @@ func serve(ctx context.Context, config Config, logger *slog.Logger, warnings []s
 		logger.InfoContext(ctx, "stopped")
 	}
 	return err
+}
+
+// untilSignal is ctx until TERM or INT. The signals have their usual effect again before it ends, so that whoever is told that the
+// stop has begun can rely on the second one.
+func untilSignal(ctx context.Context) (context.Context, func()) {
+	signalled, restore := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithCancel(ctx)
+	context.AfterFunc(signalled, func() {
+		restore()
+		cancel()
+	})
+	return ctx, func() {
+		restore()
+		cancel()
+	}
 }
 
 // run serves until ctx ends. Stopping goes in this order, and each step waits for the one before:
