@@ -14,7 +14,7 @@ func TestGateBoundsSteps(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const room, steps = 3, 50
-		g := make(gate, room)
+		g := gate{submitting: func() bool { return true }, places: make(chan struct{}, room)}
 		var running, most, done int
 		var mu sync.Mutex
 		count := func(change int) {
@@ -46,7 +46,7 @@ func TestGateBoundsSteps(t *testing.T) {
 
 func TestGateDoesNotRunWhatNobodyWaitsFor(t *testing.T) {
 	t.Parallel()
-	g := make(gate, 1)
+	g := gate{submitting: func() bool { return true }, places: make(chan struct{}, 1)}
 	gone := errors.New("gone")
 	ctx, leave := context.WithCancelCause(t.Context())
 	leave(gone)
@@ -57,5 +57,20 @@ func TestGateDoesNotRunWhatNobodyWaitsFor(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// While nobody submits, a step within a step finds room although there is one place.
+func TestGateStandsOpenWhileNobodySubmits(t *testing.T) {
+	t.Parallel()
+	g := gate{submitting: func() bool { return false }, places: make(chan struct{}, 1)}
+	ran := false
+	err := g.pass(t.Context(), func() {
+		if err := g.pass(t.Context(), func() { ran = true }); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil || !ran {
+		t.Errorf("the inner step ran: %v, %v", ran, err)
 	}
 }

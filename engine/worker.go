@@ -44,7 +44,7 @@ func newWorker(c Config, d *dispatcher) *worker {
 		client:     pod.NewClient(),
 		maxResult:  c.MaxResultBytes,
 		log:        c.Logger.With(slog.String("worker", c.Worker)),
-		gate:       newGate(),
+		gate:       newGate(c.Store.Creating),
 		renewEvery: renewEvery,
 		idle:       idleQueue,
 		soon:       make(chan struct{}, 1),

@@ -43,6 +43,9 @@ func (c *creations) take(org, id string) (Execution, bool) {
 	return e, true
 }
 
+// Creating reports whether a CreateExecution of this Store is under way.
+func (s *Store) Creating() bool { return s.creating.Load() > 0 }
+
 // TakeCreated answers, once, the record as this Store created it, if that was not long ago. It may have changed since, by another
 // process: it is for nobody to read, but good enough to update, because UpdateExecution finds out.
 func (s *Store) TakeCreated(org, id string) (Execution, bool) { return s.created.take(org, id) }

@@ -55,3 +55,15 @@ func TestTakeCreatedMayBeOld(t *testing.T) {
 		t.Errorf("update of an old record: %v, want ErrConflict", err)
 	}
 }
+
+func TestCreatingEndsWithTheCreation(t *testing.T) {
+	t.Parallel()
+	s := open(t, streamtest.Start(t), store.Options{})
+	createExecution(t, s)
+	if _, err := s.CreateExecution(t.Context(), store.Execution{}); err == nil {
+		t.Error("a record without an id was created")
+	}
+	if s.Creating() {
+		t.Error("nothing is being created")
+	}
+}

@@ -23,6 +23,8 @@ func (s *Store) CreateExecution(ctx context.Context, e Execution) (Execution, er
 	if err := s.admit(ctx); err != nil {
 		return Execution{}, fmt.Errorf("create execution %s: %w", e.ID, err)
 	}
+	s.creating.Add(1)
+	defer s.creating.Add(-1)
 	e.Revision = 0
 	created, err := s.writeExecution(ctx, e)
 	if errors.Is(err, ErrConflict) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -52,6 +53,7 @@ type Store struct {
 	hosts    *mirror[string, claim]
 	versions versionCache
 	created  creations
+	creating atomic.Int64
 
 	uploads singleflight.Group
 	room    room
