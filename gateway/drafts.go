@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -68,7 +69,7 @@ func (s *service) newDraft(ctx context.Context, code store.Code, archive []byte)
 // invalidCode names the field of what is the code's fault; other errors pass.
 func invalidCode(err error) error {
 	if errors.Is(err, store.ErrInvalidCode) {
-		return badField("code", "cannot be used: %v", err)
+		return badField("code", "cannot be used: %s", strings.TrimPrefix(err.Error(), store.ErrInvalidCode.Error()+": "))
 	}
 	return err
 }
