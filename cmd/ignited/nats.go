@@ -59,7 +59,11 @@ func openNATS(ctx context.Context, config NATSConfig, dir string, logger *slog.L
 	if err != nil {
 		return nil, errors.Join(err, inside.Close(ctx))
 	}
-	logger.InfoContext(ctx, "nats runs inside", slog.String("sync", config.Sync), slog.String("url", inside.URL()))
+	found := []slog.Attr{slog.String("sync", config.Sync)}
+	if url := inside.URL(); url != "" {
+		found = append(found, slog.String("url", url))
+	}
+	logger.LogAttrs(ctx, slog.LevelInfo, "nats runs inside", found...)
 	return &natsServers{inside: inside, conn: conn, sync: inside.Sync}, nil
 }
 
