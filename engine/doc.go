@@ -9,7 +9,7 @@
 // A submission (gateway) writes the record, PENDING, and the work, side by side, then syncs both, then answers. The worker goes on:
 //
 //  1. the queue gives out the job                    it comes again if nobody renews it for the queue's patience
-//  2. the record is read and taken by compare-and-set  RUNNING, attempt+1, this worker
+//  2. the record is read, unless this process created it a moment ago, and taken by compare-and-set: RUNNING, attempt+1, this worker
 //  3. a slot of a pod is taken, a pod started for it   nothing is stored
 //  4. the pod is called; a streamed answer is published chunk by chunk
 //  5. a large result is stored under the attempt's name
@@ -43,6 +43,11 @@
 // One start serves all who wait. A published version comes up first, then gets the calls, then the pods of the old one drain:
 // no new calls, those in them may take the app's timeout. How many pods there are is decided by desired (scale.go), a pure
 // function; between 0 and 1 now. An app that was deleted and made again under its name has another pool.
+//
+// # Who goes first
+//
+// While calls are submitted to this process, few jobs at a time are begun or settled (gate): who submits waits for an answer, and who
+// submitted does not. While nobody submits there is no such bound, and what runs in pods is never bounded by it.
 //
 // # What may happen twice
 //
