@@ -21,7 +21,7 @@ const patience = 20 * time.Second
 
 func TestMain(m *testing.M) {
 	// An object store's Put of nats.go 1.55 leaves this goroutine behind, waiting on a nil channel, when the publishing it is to
-	// watch has ended before it is scheduled. It holds a few hundred bytes and nothing of ours.
+	// watch has ended before it is scheduled. It holds a few KiB and nothing of ours.
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/nats-io/nats.go/jetstream.(*jetStream).resetPendingAcksOnReconnect"))
 }
 
