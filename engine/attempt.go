@@ -278,5 +278,10 @@ var errEvicted = errors.New("pod was taken out of service during the call")
 
 // postponed reports the errors that are no end of an execution but a reason to try again.
 func postponed(err error) bool {
-	return errors.Is(err, pod.ErrBusy) || errors.Is(err, errEvicted) || errors.Is(err, store.ErrUnavailable)
+	for _, reason := range []error{pod.ErrBusy, errEvicted, store.ErrUnavailable, stream.ErrUnavailable} {
+		if errors.Is(err, reason) {
+			return true
+		}
+	}
+	return false
 }
