@@ -114,13 +114,12 @@ func (inPlace) Provision(context.Context, store.Version, func() (io.ReadCloser, 
 // within a test no event may take longer than this.
 const patience = time.Minute
 
-func receive[T any](t *testing.T, from <-chan T, what string) T {
+func receive[T any](t *testing.T, from <-chan T, what string) (value T) {
 	t.Helper()
 	select {
-	case value := <-from:
-		return value
+	case value = <-from:
 	case <-time.After(patience):
 		t.Fatalf("no %s within %v", what, patience)
-		panic("unreachable")
 	}
+	return value
 }
