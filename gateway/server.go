@@ -193,7 +193,10 @@ func (g *Gateway) drain(grpcServer *grpc.Server, httpServer *http.Server, runnin
 	draining.Go(grpcServer.GracefulStop)
 	draining.Go(func() {
 		running.wait()
-		_ = httpServer.Shutdown(ctx) // that the time is up is no error here
+		// The answer of a call that has returned, as those do that are cut, may not be sent yet. Shutdown waits for that.
+		sending, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
+		defer cancel()
+		_ = httpServer.Shutdown(sending) // that the time is up is no error here
 		running.wait()
 	})
 	draining.Wait()
