@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"dodil.io/ignite/engine/pod"
 	"dodil.io/ignite/store"
 	"dodil.io/ignite/stream"
@@ -50,6 +52,15 @@ type Config struct {
 	MaxHeld int
 	// MaxResultBytes bounds a stored result; 0 means 64 MiB.
 	MaxResultBytes int64
+	// MaxPlatformFailures is how many attempts at one execution may fail for reasons of the platform; 0 means 5.
+	MaxPlatformFailures int
+	// ReapAfter is how old a record, work or payload must be before it counts as lost when what belongs to it is missing; 0 means 5 minutes.
+	// They are looked for five times in that time.
+	ReapAfter time.Duration
+	// Metrics takes the engine's metrics; nil keeps them to itself.
+	Metrics prometheus.Registerer
+	// Reached is called at every boundary between two effects (see boundaries.go), for tests that end the process there; nil is nothing.
+	Reached func(Boundary)
 	// DrainTime is how long running calls may take after StopTaking, or without that after Run's context ended; 0 means 30 s.
 	DrainTime time.Duration
 	Logger    *slog.Logger
@@ -77,6 +88,8 @@ func (c Config) Validate() error {
 	negative("MaxHeld", c.MaxHeld < 0)
 	negative("MaxResultBytes", c.MaxResultBytes < 0)
 	negative("DrainTime", c.DrainTime < 0)
+	negative("MaxPlatformFailures", c.MaxPlatformFailures < 0)
+	negative("ReapAfter", c.ReapAfter < 0)
 	return errors.Join(faults...)
 }
 
@@ -85,6 +98,11 @@ func (c Config) withDefaults() Config {
 	c.MaxHeld = cmp.Or(c.MaxHeld, 10_000)
 	c.MaxResultBytes = cmp.Or(c.MaxResultBytes, 64<<20)
 	c.DrainTime = cmp.Or(c.DrainTime, 30*time.Second)
+	c.MaxPlatformFailures = cmp.Or(c.MaxPlatformFailures, 5)
+	c.ReapAfter = cmp.Or(c.ReapAfter, 5*time.Minute)
+	if c.Reached == nil {
+		c.Reached = func(Boundary) {}
+	}
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c
 }

@@ -158,7 +158,7 @@ func objectOf(id string, body []byte) string {
 func (p *process) createRecord(t testing.TB, id, object string) store.Execution {
 	t.Helper()
 	record, err := p.store.CreateExecution(t.Context(), store.Execution{
-		ID: id, Org: caller, App: testApp, Version: 1, MaxAttempts: 1, CreatedAt: time.Now(), RequestObject: object,
+		ID: id, Org: caller, App: testApp, Version: 1, CreatedAt: time.Now(), RequestObject: object,
 	})
 	if err != nil {
 		t.Fatalf("create record: %v", err)

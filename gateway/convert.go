@@ -203,7 +203,7 @@ func publicExecution(e store.Execution) *ignitev1.Execution {
 		FinishedAtMs:       millis(e.FinishedAt),
 		ExpiresAtMs:        millis(e.ExpiresAt),
 		Attempt:            e.Attempt,
-		MaxAttempts:        e.MaxAttempts,
+		MaxAttempts:        e.Retry.Over(store.DefaultRetry()).MaxAttempts,
 		ResponseStatusCode: uint32(e.ResponseStatus),
 		ResponseHeaders:    joined(e.ResponseHeader),
 		Metrics: &ignitev1.ExecutionMetrics{

@@ -48,6 +48,10 @@ type Config struct {
 	Version string
 	// OpenAPI is served at /openapi.json.
 	OpenAPI []byte
+	// Metrics is served at /metrics; nil is not found.
+	Metrics http.Handler
+	// Reached is called at every boundary between two effects (see boundaries.go), for tests that end the process there; nil is nothing.
+	Reached func(Boundary)
 	Logger  *slog.Logger
 }
 
@@ -73,6 +77,9 @@ func (c Config) withDefaults() Config {
 	c.ColdStartBudget = cmp.Or(c.ColdStartBudget, defaultColdStart)
 	c.DrainTime = cmp.Or(c.DrainTime, defaultDrain)
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	if c.Reached == nil {
+		c.Reached = func(Boundary) {}
+	}
 	if c.Ready == nil {
 		c.Ready = func() error { return nil }
 	}

@@ -47,6 +47,7 @@ type Config struct {
 	MaxConcurrency uint32            `json:"max_concurrency,omitempty"`
 	Ports          []uint32          `json:"ports,omitempty"`
 	HealthPath     string            `json:"health_path,omitempty"`
+	Retry          RetryPolicy       `json:"retry,omitzero"`
 }
 
 // Tier is a named pod size: "small", "medium", "large" or "xlarge"; empty is medium.

@@ -19,6 +19,8 @@ var (
 	ErrHostTaken  = errors.New("host name taken")
 	// ErrInvalidName says that a name breaks NameRule, or an id or a host label its own form.
 	ErrInvalidName = errors.New("invalid name")
+	// ErrInvalidCursor says that a cursor was not given out by the listing that it came back to.
+	ErrInvalidCursor = errors.New("invalid cursor")
 	// ErrTooLarge says that a record does not fit into a message. It never will.
 	ErrTooLarge = errors.New("record is too large")
 	// ErrFull says that a bucket or the whole store reached its cap.

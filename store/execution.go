@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Status is an execution's state: "pending", "running", "completed", "failed" or "timeout"; the last three are terminal.
+// Status is an execution's state: "pending", "running", "completed", "failed", "timeout" or "cancelled"; the last four are terminal.
 type Status string
 
 // The states of an execution.
@@ -15,10 +15,13 @@ const (
 	Completed Status = "completed"
 	Failed    Status = "failed"
 	Timeout   Status = "timeout"
+	Cancelled Status = "cancelled"
 )
 
 // Terminal reports whether nothing follows.
-func (s Status) Terminal() bool { return s == Completed || s == Failed || s == Timeout }
+func (s Status) Terminal() bool {
+	return s == Completed || s == Failed || s == Timeout || s == Cancelled
+}
 
 // Execution is the record of one asynchronous invocation.
 type Execution struct {
@@ -30,9 +33,21 @@ type Execution struct {
 	// Version ran it, or while it waits was active at submission.
 	Version uint32 `json:"version"`
 	Status  Status `json:"status"`
-	// Attempt counts how often it was given to a worker; 0 while it waits for its first.
-	Attempt     uint32 `json:"attempt"`
-	MaxAttempts uint32 `json:"max_attempts"`
+	// Incarnation of the app that it was submitted to; an app that was made again under the name does not run it.
+	Incarnation string `json:"incarnation,omitempty"`
+	// Attempt counts how often it was given to a worker; 0 while it waits for its first. It fences: see the package comment.
+	Attempt uint32 `json:"attempt"`
+	// Retry is the policy of its call over that of its app. What both leave open is not stored: it is DefaultRetry's.
+	Retry RetryPolicy `json:"retry,omitzero"`
+	// AppFailures, of Retry.MaxAttempts, and PlatformFailures count failed attempts, Postponements how often the app said "not now".
+	AppFailures      uint32 `json:"app_failures,omitempty"`
+	PlatformFailures uint32 `json:"platform_failures,omitempty"`
+	Postponements    uint32 `json:"postponements,omitempty"`
+	// NotBefore is when its submitter wants it to begin; zero is at once. DueAt is until when it waits, for that or for its next attempt.
+	NotBefore time.Time `json:"not_before,omitzero"`
+	DueAt     time.Time `json:"due_at,omitzero"`
+	// RedrivenFrom is the dead letter it was made from.
+	RedrivenFrom string `json:"redriven_from,omitempty"`
 	// Worker holds the attempt.
 	Worker string `json:"worker,omitempty"`
 	Tier   Tier   `json:"tier,omitempty"`
@@ -93,7 +108,7 @@ func (next state) mayFollow(before state) bool {
 	switch before.status {
 	case Pending:
 		return next.status == Running && next.attempt > before.attempt ||
-			(next.status == Failed || next.status == Timeout) && next.attempt == before.attempt
+			next.status.Terminal() && next.status != Completed && next.attempt == before.attempt
 	case Running:
 		return next.status == Running && next.attempt > before.attempt ||
 			(next.status == Pending || next.status.Terminal()) && next.attempt == before.attempt

@@ -19,7 +19,7 @@ import (
 func newExecution() store.Execution {
 	return store.Execution{
 		ID: store.NewExecutionID(), Org: "caller.org", App: hello,
-		Version: 3, MaxAttempts: 1, Tier: store.TierSmall, CreatedAt: time.Now().UTC(),
+		Version: 3, Tier: store.TierSmall, CreatedAt: time.Now().UTC(),
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -16,6 +17,8 @@ type Chunk struct {
 	// Index counts from 0 within the attempt.
 	Index int64
 	Data  []byte
+	// Expires is when it goes away: not before the execution's record does.
+	Expires time.Time
 }
 
 // MaxChunk is the largest chunk in bytes.

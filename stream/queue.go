@@ -98,6 +98,10 @@ func (q *Queue) Close() error {
 	return nil
 }
 
+// Empty reports whether the app has no work at all, neither waiting nor held by any worker. While it has, somebody must stay to take
+// over what a dead worker holds.
+func (q *Queue) Empty(ctx context.Context) (bool, error) { panic("being written") }
+
 // Take answers up to n jobs, each as soon as it is there, and ends after n, after wait, or with ctx. With a wait of 0
 // it answers what is there at once. Not for concurrent use. An error is the last pair.
 // A job that was taken must be ended by Ack or Return, or it comes again after AckWait. That time runs from its delivery, so the

@@ -20,9 +20,10 @@ type Options struct {
 	Shards int
 	// Replicas of every stream; 0 means 1.
 	Replicas int
-	// MaxWorkBytes caps all shards together, MaxOutputBytes the output; 0 means 8 GiB each.
+	// MaxWorkBytes caps all shards together, MaxOutputBytes the output; 0 means 8 GiB each. What waits for its time, and
+	// dead letters, may each take half as much as the shards.
 	MaxWorkBytes, MaxOutputBytes int64
-	// Retention of output; 0 means 72 hours.
+	// Retention of output that says nothing else; 0 means 72 hours.
 	Retention time.Duration
 	// AckWait is how long work stays with a worker that says nothing; 0 means 30 seconds.
 	AckWait time.Duration

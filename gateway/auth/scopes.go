@@ -45,11 +45,18 @@ var scopes = map[string]string{
 	computeService + "GetAppVersion":   GetApp,
 	computeService + "GetAppCode":      GetApp,
 
-	computeService + "Invoke":      InvokeApp,
-	computeService + "InvokeAsync": InvokeApp,
+	computeService + "Invoke":            InvokeApp,
+	computeService + "InvokeAsync":       InvokeApp,
+	computeService + "InvokeAsyncBatch":  InvokeApp,
+	computeService + "CancelExecution":   InvokeApp,
+	computeService + "RedriveExecution":  InvokeApp,
+	computeService + "RedriveExecutions": InvokeApp,
+	computeService + "PurgeDeadLetters":  InvokeApp,
 
 	computeService + "GetExecution":   GetExecution,
+	computeService + "ListExecutions": GetExecution,
 	computeService + "WatchExecution": GetExecution,
+	computeService + "FetchResponse":  GetExecution,
 
 	computeService + "HealthCheck":               open,
 	"/grpc.health.v1.Health/":                    open,

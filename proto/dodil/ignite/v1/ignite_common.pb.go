@@ -382,12 +382,12 @@ func (VersionStatus) EnumDescriptor() ([]byte, []int) {
 	return file_dodil_ignite_v1_ignite_common_proto_rawDescGZIP(), []int{5}
 }
 
-// ExecutionStatus is the state of one asynchronous invocation. COMPLETED, FAILED and TIMEOUT are terminal.
+// ExecutionStatus is the state of one asynchronous invocation. COMPLETED, FAILED, TIMEOUT and CANCELLED are terminal.
 type ExecutionStatus int32
 
 const (
 	ExecutionStatus_EXECUTION_STATUS_UNSPECIFIED ExecutionStatus = 0
-	// Durably stored; waits for a pod.
+	// Durably stored; waits for a pod, for its time, or for its next attempt.
 	ExecutionStatus_EXECUTION_STATUS_PENDING ExecutionStatus = 1
 	// A worker holds it.
 	ExecutionStatus_EXECUTION_STATUS_RUNNING ExecutionStatus = 2
@@ -397,6 +397,8 @@ const (
 	ExecutionStatus_EXECUTION_STATUS_FAILED ExecutionStatus = 4
 	// A clock ran out; the error says which.
 	ExecutionStatus_EXECUTION_STATUS_TIMEOUT ExecutionStatus = 5
+	// Somebody cancelled it before it ended.
+	ExecutionStatus_EXECUTION_STATUS_CANCELLED ExecutionStatus = 6
 )
 
 // Enum value maps for ExecutionStatus.
@@ -408,6 +410,7 @@ var (
 		3: "EXECUTION_STATUS_COMPLETED",
 		4: "EXECUTION_STATUS_FAILED",
 		5: "EXECUTION_STATUS_TIMEOUT",
+		6: "EXECUTION_STATUS_CANCELLED",
 	}
 	ExecutionStatus_value = map[string]int32{
 		"EXECUTION_STATUS_UNSPECIFIED": 0,
@@ -416,6 +419,7 @@ var (
 		"EXECUTION_STATUS_COMPLETED":   3,
 		"EXECUTION_STATUS_FAILED":      4,
 		"EXECUTION_STATUS_TIMEOUT":     5,
+		"EXECUTION_STATUS_CANCELLED":   6,
 	}
 )
 
@@ -1034,6 +1038,110 @@ func (x *ScalingConfig) GetScaledownPeriodSecs() uint32 {
 	return 0
 }
 
+// RetryPolicy says what becomes of an asynchronous invocation whose attempt failed. A field that is 0 or absent means the app's
+// policy, and there the default. It is about failures of the app only: what the platform fails at (no pod came up, a
+// worker was lost, a connection was refused before a byte was sent) is repeated up to a limit of the server and counted apart.
+type RetryPolicy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many attempts may fail. 0 means 1: a failure is final.
+	MaxAttempts uint32 `protobuf:"varint,1,opt,name=max_attempts,json=maxAttempts,proto3" json:"max_attempts,omitempty"`
+	// The pause after the first failure. 0 means 1000.
+	InitialBackoffMs uint32 `protobuf:"varint,2,opt,name=initial_backoff_ms,json=initialBackoffMs,proto3" json:"initial_backoff_ms,omitempty"`
+	// The longest pause. 0 means 300000.
+	MaxBackoffMs uint32 `protobuf:"varint,3,opt,name=max_backoff_ms,json=maxBackoffMs,proto3" json:"max_backoff_ms,omitempty"`
+	// By which each pause is longer than the one before, from 1 up. 0 means 2.
+	Multiplier float64 `protobuf:"fixed64,4,opt,name=multiplier,proto3" json:"multiplier,omitempty"`
+	// How far a pause may be off at random, as a part of it, from 0 to 1. Absent means 0.2.
+	Jitter *float64 `protobuf:"fixed64,5,opt,name=jitter,proto3,oneof" json:"jitter,omitempty"`
+	// The statuses of an answer that are worth a repetition. Empty means 408, 425, 429, 500, 502, 503 and 504. Clocks that ran out and
+	// pods that broke are always worth one.
+	RetryStatuses []uint32 `protobuf:"varint,6,rep,packed,name=retry_statuses,json=retryStatuses,proto3" json:"retry_statuses,omitempty"`
+	// How old an invocation may be, from its submission or its not_before, for another attempt to begin. 0 means a day. An answer
+	// 429 or 503 with Retry-After means "not now": it is tried again after that time, and counts as no failure, until then.
+	MaxAgeSecs    uint32 `protobuf:"varint,7,opt,name=max_age_secs,json=maxAgeSecs,proto3" json:"max_age_secs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryPolicy) Reset() {
+	*x = RetryPolicy{}
+	mi := &file_dodil_ignite_v1_ignite_common_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryPolicy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryPolicy) ProtoMessage() {}
+
+func (x *RetryPolicy) ProtoReflect() protoreflect.Message {
+	mi := &file_dodil_ignite_v1_ignite_common_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryPolicy.ProtoReflect.Descriptor instead.
+func (*RetryPolicy) Descriptor() ([]byte, []int) {
+	return file_dodil_ignite_v1_ignite_common_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *RetryPolicy) GetMaxAttempts() uint32 {
+	if x != nil {
+		return x.MaxAttempts
+	}
+	return 0
+}
+
+func (x *RetryPolicy) GetInitialBackoffMs() uint32 {
+	if x != nil {
+		return x.InitialBackoffMs
+	}
+	return 0
+}
+
+func (x *RetryPolicy) GetMaxBackoffMs() uint32 {
+	if x != nil {
+		return x.MaxBackoffMs
+	}
+	return 0
+}
+
+func (x *RetryPolicy) GetMultiplier() float64 {
+	if x != nil {
+		return x.Multiplier
+	}
+	return 0
+}
+
+func (x *RetryPolicy) GetJitter() float64 {
+	if x != nil && x.Jitter != nil {
+		return *x.Jitter
+	}
+	return 0
+}
+
+func (x *RetryPolicy) GetRetryStatuses() []uint32 {
+	if x != nil {
+		return x.RetryStatuses
+	}
+	return nil
+}
+
+func (x *RetryPolicy) GetMaxAgeSecs() uint32 {
+	if x != nil {
+		return x.MaxAgeSecs
+	}
+	return 0
+}
+
 // HeaderField is one HTTP header line.
 type HeaderField struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1045,7 +1153,7 @@ type HeaderField struct {
 
 func (x *HeaderField) Reset() {
 	*x = HeaderField{}
-	mi := &file_dodil_ignite_v1_ignite_common_proto_msgTypes[7]
+	mi := &file_dodil_ignite_v1_ignite_common_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1057,7 +1165,7 @@ func (x *HeaderField) String() string {
 func (*HeaderField) ProtoMessage() {}
 
 func (x *HeaderField) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_common_proto_msgTypes[7]
+	mi := &file_dodil_ignite_v1_ignite_common_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1070,7 +1178,7 @@ func (x *HeaderField) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeaderField.ProtoReflect.Descriptor instead.
 func (*HeaderField) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_common_proto_rawDescGZIP(), []int{7}
+	return file_dodil_ignite_v1_ignite_common_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *HeaderField) GetName() string {
@@ -1113,7 +1221,19 @@ const file_dodil_ignite_v1_ignite_common_proto_rawDesc = "" +
 	"\fmax_replicas\x18\x02 \x01(\rR\vmaxReplicas\x12?\n" +
 	"\fscale_metric\x18\x03 \x01(\x0e2\x1c.dodil.ignite.v1.ScaleMetricR\vscaleMetric\x12'\n" +
 	"\x0fscale_threshold\x18\x04 \x01(\rR\x0escaleThreshold\x122\n" +
-	"\x15scaledown_period_secs\x18\x05 \x01(\rR\x13scaledownPeriodSecs\"7\n" +
+	"\x15scaledown_period_secs\x18\x05 \x01(\rR\x13scaledownPeriodSecs\"\x95\x02\n" +
+	"\vRetryPolicy\x12!\n" +
+	"\fmax_attempts\x18\x01 \x01(\rR\vmaxAttempts\x12,\n" +
+	"\x12initial_backoff_ms\x18\x02 \x01(\rR\x10initialBackoffMs\x12$\n" +
+	"\x0emax_backoff_ms\x18\x03 \x01(\rR\fmaxBackoffMs\x12\x1e\n" +
+	"\n" +
+	"multiplier\x18\x04 \x01(\x01R\n" +
+	"multiplier\x12\x1b\n" +
+	"\x06jitter\x18\x05 \x01(\x01H\x00R\x06jitter\x88\x01\x01\x12%\n" +
+	"\x0eretry_statuses\x18\x06 \x03(\rR\rretryStatuses\x12 \n" +
+	"\fmax_age_secs\x18\a \x01(\rR\n" +
+	"maxAgeSecsB\t\n" +
+	"\a_jitter\"7\n" +
 	"\vHeaderField\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value*\x93\x01\n" +
@@ -1152,14 +1272,15 @@ const file_dodil_ignite_v1_ignite_common_proto_rawDesc = "" +
 	"\x17VERSION_STATUS_COMPILED\x10\x03\x12\x19\n" +
 	"\x15VERSION_STATUS_FAILED\x10\x04\x12\x19\n" +
 	"\x15VERSION_STATUS_ACTIVE\x10\x05\x12\x1d\n" +
-	"\x19VERSION_STATUS_SUPERSEDED\x10\x06*\xca\x01\n" +
+	"\x19VERSION_STATUS_SUPERSEDED\x10\x06*\xea\x01\n" +
 	"\x0fExecutionStatus\x12 \n" +
 	"\x1cEXECUTION_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18EXECUTION_STATUS_PENDING\x10\x01\x12\x1c\n" +
 	"\x18EXECUTION_STATUS_RUNNING\x10\x02\x12\x1e\n" +
 	"\x1aEXECUTION_STATUS_COMPLETED\x10\x03\x12\x1b\n" +
 	"\x17EXECUTION_STATUS_FAILED\x10\x04\x12\x1c\n" +
-	"\x18EXECUTION_STATUS_TIMEOUT\x10\x05*\xc7\x01\n" +
+	"\x18EXECUTION_STATUS_TIMEOUT\x10\x05\x12\x1e\n" +
+	"\x1aEXECUTION_STATUS_CANCELLED\x10\x06*\xc7\x01\n" +
 	"\n" +
 	"HttpMethod\x12\x1b\n" +
 	"\x17HTTP_METHOD_UNSPECIFIED\x10\x00\x12\x13\n" +
@@ -1192,7 +1313,7 @@ func file_dodil_ignite_v1_ignite_common_proto_rawDescGZIP() []byte {
 }
 
 var file_dodil_ignite_v1_ignite_common_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
-var file_dodil_ignite_v1_ignite_common_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_dodil_ignite_v1_ignite_common_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_dodil_ignite_v1_ignite_common_proto_goTypes = []any{
 	(ResourceTier)(0),          // 0: dodil.ignite.v1.ResourceTier
 	(StorageMode)(0),           // 1: dodil.ignite.v1.StorageMode
@@ -1211,7 +1332,8 @@ var file_dodil_ignite_v1_ignite_common_proto_goTypes = []any{
 	(*DenoRuntime)(nil),        // 14: dodil.ignite.v1.DenoRuntime
 	(*ResourceLimits)(nil),     // 15: dodil.ignite.v1.ResourceLimits
 	(*ScalingConfig)(nil),      // 16: dodil.ignite.v1.ScalingConfig
-	(*HeaderField)(nil),        // 17: dodil.ignite.v1.HeaderField
+	(*RetryPolicy)(nil),        // 17: dodil.ignite.v1.RetryPolicy
+	(*HeaderField)(nil),        // 18: dodil.ignite.v1.HeaderField
 }
 var file_dodil_ignite_v1_ignite_common_proto_depIdxs = []int32{
 	11, // 0: dodil.ignite.v1.Runtime.python:type_name -> dodil.ignite.v1.PythonRuntime
@@ -1238,13 +1360,14 @@ func file_dodil_ignite_v1_ignite_common_proto_init() {
 		(*Runtime_Go)(nil),
 		(*Runtime_Deno)(nil),
 	}
+	file_dodil_ignite_v1_ignite_common_proto_msgTypes[7].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dodil_ignite_v1_ignite_common_proto_rawDesc), len(file_dodil_ignite_v1_ignite_common_proto_rawDesc)),
 			NumEnums:      10,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

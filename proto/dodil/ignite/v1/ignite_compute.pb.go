@@ -12,6 +12,8 @@ import (
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -59,9 +61,11 @@ type AppMeta struct {
 	Ports []uint32 `protobuf:"varint,41,rep,packed,name=ports,proto3" json:"ports,omitempty"`
 	// Where an image app answers 2xx once it is ready. Empty means /healthz, and that an app without such a path is ready
 	// when it answers there at all, unless with 503.
-	HealthPath    string `protobuf:"bytes,42,opt,name=health_path,json=healthPath,proto3" json:"health_path,omitempty"`
-	CreatedAtMs   int64  `protobuf:"varint,43,opt,name=created_at_ms,json=createdAtMs,proto3" json:"created_at_ms,omitempty"`
-	UpdatedAtMs   int64  `protobuf:"varint,44,opt,name=updated_at_ms,json=updatedAtMs,proto3" json:"updated_at_ms,omitempty"`
+	HealthPath  string `protobuf:"bytes,42,opt,name=health_path,json=healthPath,proto3" json:"health_path,omitempty"`
+	CreatedAtMs int64  `protobuf:"varint,43,opt,name=created_at_ms,json=createdAtMs,proto3" json:"created_at_ms,omitempty"`
+	UpdatedAtMs int64  `protobuf:"varint,44,opt,name=updated_at_ms,json=updatedAtMs,proto3" json:"updated_at_ms,omitempty"`
+	// An extension: what becomes of asynchronous invocations that fail, defaults filled in.
+	Retry         *RetryPolicy `protobuf:"bytes,45,opt,name=retry,proto3" json:"retry,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -255,6 +259,13 @@ func (x *AppMeta) GetUpdatedAtMs() int64 {
 		return x.UpdatedAtMs
 	}
 	return 0
+}
+
+func (x *AppMeta) GetRetry() *RetryPolicy {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
 }
 
 // CodeSource is where the code of a version comes from.
@@ -585,8 +596,10 @@ type CreateAppRequest struct {
 	MaxConcurrency uint32            `protobuf:"varint,13,opt,name=max_concurrency,json=maxConcurrency,proto3" json:"max_concurrency,omitempty"`
 	Ports          []uint32          `protobuf:"varint,14,rep,packed,name=ports,proto3" json:"ports,omitempty"`
 	HealthPath     string            `protobuf:"bytes,15,opt,name=health_path,json=healthPath,proto3" json:"health_path,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// An extension.
+	Retry         *RetryPolicy `protobuf:"bytes,16,opt,name=retry,proto3" json:"retry,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateAppRequest) Reset() {
@@ -722,6 +735,13 @@ func (x *CreateAppRequest) GetHealthPath() string {
 		return x.HealthPath
 	}
 	return ""
+}
+
+func (x *CreateAppRequest) GetRetry() *RetryPolicy {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
 }
 
 type CreateAppResponse struct {
@@ -1068,8 +1088,10 @@ type UpdateAppConfigRequest struct {
 	McpEnabled     *bool          `protobuf:"varint,12,opt,name=mcp_enabled,json=mcpEnabled,proto3,oneof" json:"mcp_enabled,omitempty"`
 	MaxConcurrency *uint32        `protobuf:"varint,13,opt,name=max_concurrency,json=maxConcurrency,proto3,oneof" json:"max_concurrency,omitempty"`
 	// Replaces the list if it is not empty.
-	Ports         []uint32 `protobuf:"varint,14,rep,packed,name=ports,proto3" json:"ports,omitempty"`
-	HealthPath    *string  `protobuf:"bytes,15,opt,name=health_path,json=healthPath,proto3,oneof" json:"health_path,omitempty"`
+	Ports      []uint32 `protobuf:"varint,14,rep,packed,name=ports,proto3" json:"ports,omitempty"`
+	HealthPath *string  `protobuf:"bytes,15,opt,name=health_path,json=healthPath,proto3,oneof" json:"health_path,omitempty"`
+	// An extension. Replaces the whole policy.
+	Retry         *RetryPolicy `protobuf:"bytes,16,opt,name=retry,proto3" json:"retry,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1207,6 +1229,13 @@ func (x *UpdateAppConfigRequest) GetHealthPath() string {
 		return *x.HealthPath
 	}
 	return ""
+}
+
+func (x *UpdateAppConfigRequest) GetRetry() *RetryPolicy {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
 }
 
 type UpdateAppConfigResponse struct {
@@ -2659,8 +2688,20 @@ type InvokeRequest struct {
 	OrganizationName string                 `protobuf:"bytes,1,opt,name=organization_name,json=organizationName,proto3" json:"organization_name,omitempty"`
 	AppName          string                 `protobuf:"bytes,2,opt,name=app_name,json=appName,proto3" json:"app_name,omitempty"`
 	// Absent means POST /.
-	Http          *HttpContext `protobuf:"bytes,3,opt,name=http,proto3" json:"http,omitempty"`
-	Body          []byte       `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
+	Http *HttpContext `protobuf:"bytes,3,opt,name=http,proto3" json:"http,omitempty"`
+	Body []byte       `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
+	// The rest is for InvokeAsync only, an extension; Invoke refuses it.
+	//
+	// With the same key the same request is accepted once: a repetition within a day is answered with the id of the first. Another
+	// request with the same key is ALREADY_EXISTS. Over HTTP also the header Idempotency-Key, over gRPC the metadata
+	// idempotency-key. 1 to 255 visible ASCII characters; keys of different apps and organizations are apart.
+	IdempotencyKey string `protobuf:"bytes,5,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	// Begins not before that much time has passed, at most a year.
+	Delay *durationpb.Duration `protobuf:"bytes,6,opt,name=delay,proto3" json:"delay,omitempty"`
+	// Begins not before that time, at most a year ahead. Not together with delay.
+	NotBefore *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
+	// Overrides the app's policy, field by field.
+	Retry         *RetryPolicy `protobuf:"bytes,8,opt,name=retry,proto3" json:"retry,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2719,6 +2760,34 @@ func (x *InvokeRequest) GetHttp() *HttpContext {
 func (x *InvokeRequest) GetBody() []byte {
 	if x != nil {
 		return x.Body
+	}
+	return nil
+}
+
+func (x *InvokeRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+func (x *InvokeRequest) GetDelay() *durationpb.Duration {
+	if x != nil {
+		return x.Delay
+	}
+	return nil
+}
+
+func (x *InvokeRequest) GetNotBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotBefore
+	}
+	return nil
+}
+
+func (x *InvokeRequest) GetRetry() *RetryPolicy {
+	if x != nil {
+		return x.Retry
 	}
 	return nil
 }
@@ -3042,6 +3111,228 @@ func (x *InvokeAsyncResponse) GetExecutionId() string {
 	return ""
 }
 
+type InvokeAsyncBatchRequest struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	OrganizationName string                 `protobuf:"bytes,1,opt,name=organization_name,json=organizationName,proto3" json:"organization_name,omitempty"`
+	AppName          string                 `protobuf:"bytes,2,opt,name=app_name,json=appName,proto3" json:"app_name,omitempty"`
+	// 1 to 1,000. Their organization_name and app_name are left empty, or are those of the batch.
+	Requests      []*InvokeRequest `protobuf:"bytes,3,rep,name=requests,proto3" json:"requests,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InvokeAsyncBatchRequest) Reset() {
+	*x = InvokeAsyncBatchRequest{}
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InvokeAsyncBatchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InvokeAsyncBatchRequest) ProtoMessage() {}
+
+func (x *InvokeAsyncBatchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InvokeAsyncBatchRequest.ProtoReflect.Descriptor instead.
+func (*InvokeAsyncBatchRequest) Descriptor() ([]byte, []int) {
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *InvokeAsyncBatchRequest) GetOrganizationName() string {
+	if x != nil {
+		return x.OrganizationName
+	}
+	return ""
+}
+
+func (x *InvokeAsyncBatchRequest) GetAppName() string {
+	if x != nil {
+		return x.AppName
+	}
+	return ""
+}
+
+func (x *InvokeAsyncBatchRequest) GetRequests() []*InvokeRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+type InvokeAsyncBatchResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each request, in their order.
+	Results       []*InvokeAsyncResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InvokeAsyncBatchResponse) Reset() {
+	*x = InvokeAsyncBatchResponse{}
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InvokeAsyncBatchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InvokeAsyncBatchResponse) ProtoMessage() {}
+
+func (x *InvokeAsyncBatchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InvokeAsyncBatchResponse.ProtoReflect.Descriptor instead.
+func (*InvokeAsyncBatchResponse) Descriptor() ([]byte, []int) {
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *InvokeAsyncBatchResponse) GetResults() []*InvokeAsyncResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// InvokeAsyncResult is an id or an error.
+type InvokeAsyncResult struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExecutionId   string                 `protobuf:"bytes,1,opt,name=execution_id,json=executionId,proto3" json:"execution_id,omitempty"`
+	Error         *BatchError            `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InvokeAsyncResult) Reset() {
+	*x = InvokeAsyncResult{}
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InvokeAsyncResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InvokeAsyncResult) ProtoMessage() {}
+
+func (x *InvokeAsyncResult) ProtoReflect() protoreflect.Message {
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InvokeAsyncResult.ProtoReflect.Descriptor instead.
+func (*InvokeAsyncResult) Descriptor() ([]byte, []int) {
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *InvokeAsyncResult) GetExecutionId() string {
+	if x != nil {
+		return x.ExecutionId
+	}
+	return ""
+}
+
+func (x *InvokeAsyncResult) GetError() *BatchError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+// BatchError is why one entry of a batch was refused, in the form of every error of this API.
+type BatchError struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A google.rpc.Code.
+	Code    int32  `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
+	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// When to try again, if that makes sense.
+	RetryAfterMs  int64 `protobuf:"varint,3,opt,name=retry_after_ms,json=retryAfterMs,proto3" json:"retry_after_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchError) Reset() {
+	*x = BatchError{}
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchError) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchError) ProtoMessage() {}
+
+func (x *BatchError) ProtoReflect() protoreflect.Message {
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchError.ProtoReflect.Descriptor instead.
+func (*BatchError) Descriptor() ([]byte, []int) {
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *BatchError) GetCode() int32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *BatchError) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *BatchError) GetRetryAfterMs() int64 {
+	if x != nil {
+		return x.RetryAfterMs
+	}
+	return 0
+}
+
 // Execution is the record of one asynchronous invocation.
 type Execution struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3055,25 +3346,38 @@ type Execution struct {
 	// The version that ran, or while it waits the one that was active when it was submitted.
 	FunctionVersion uint32 `protobuf:"varint,6,opt,name=function_version,json=functionVersion,proto3" json:"function_version,omitempty"`
 	AppName         string `protobuf:"bytes,7,opt,name=app_name,json=appName,proto3" json:"app_name,omitempty"`
-	// Present when status is FAILED or TIMEOUT.
+	// Present when status is FAILED, TIMEOUT or CANCELLED, and while a failed attempt is to be repeated.
 	Error        *ExecutionError `protobuf:"bytes,8,opt,name=error,proto3" json:"error,omitempty"`
 	CreatedAtMs  int64           `protobuf:"varint,9,opt,name=created_at_ms,json=createdAtMs,proto3" json:"created_at_ms,omitempty"`
 	StartedAtMs  int64           `protobuf:"varint,10,opt,name=started_at_ms,json=startedAtMs,proto3" json:"started_at_ms,omitempty"`
 	FinishedAtMs int64           `protobuf:"varint,11,opt,name=finished_at_ms,json=finishedAtMs,proto3" json:"finished_at_ms,omitempty"`
 	// When the record goes away; known once it is terminal.
 	ExpiresAtMs int64 `protobuf:"varint,12,opt,name=expires_at_ms,json=expiresAtMs,proto3" json:"expires_at_ms,omitempty"`
-	// How often the work was given to a pod.
-	Attempt            uint32            `protobuf:"varint,13,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// How often the work was given to a worker, for whatever reason; the pod sees it as X-Ignite-Attempt.
+	Attempt uint32 `protobuf:"varint,13,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// How many attempts the app may fail, see RetryPolicy.
 	MaxAttempts        uint32            `protobuf:"varint,14,opt,name=max_attempts,json=maxAttempts,proto3" json:"max_attempts,omitempty"`
 	ResponseStatusCode uint32            `protobuf:"varint,15,opt,name=response_status_code,json=responseStatusCode,proto3" json:"response_status_code,omitempty"`
 	ResponseHeaders    map[string]string `protobuf:"bytes,16,rep,name=response_headers,json=responseHeaders,proto3" json:"response_headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// How many attempts the app failed, of max_attempts.
+	AppFailures uint32 `protobuf:"varint,17,opt,name=app_failures,json=appFailures,proto3" json:"app_failures,omitempty"`
+	// How many attempts the platform failed: a worker was lost, no pod came up, a connection was refused.
+	PlatformFailures uint32 `protobuf:"varint,18,opt,name=platform_failures,json=platformFailures,proto3" json:"platform_failures,omitempty"`
+	// How often the app said "not now", 429 or 503 with Retry-After.
+	Postponements uint32 `protobuf:"varint,19,opt,name=postponements,proto3" json:"postponements,omitempty"`
+	// Until when it waits, for its not_before or for its next attempt; 0 if it does not.
+	DueAtMs int64 `protobuf:"varint,20,opt,name=due_at_ms,json=dueAtMs,proto3" json:"due_at_ms,omitempty"`
+	// The dead letter it was made from by RedriveExecution.
+	RedrivenFrom string `protobuf:"bytes,21,opt,name=redriven_from,json=redrivenFrom,proto3" json:"redriven_from,omitempty"`
+	// The chunks of output that its last attempt sent; known once it is terminal.
+	OutputChunks  int64 `protobuf:"varint,22,opt,name=output_chunks,json=outputChunks,proto3" json:"output_chunks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Execution) Reset() {
 	*x = Execution{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[44]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3085,7 +3389,7 @@ func (x *Execution) String() string {
 func (*Execution) ProtoMessage() {}
 
 func (x *Execution) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[44]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3098,7 +3402,7 @@ func (x *Execution) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Execution.ProtoReflect.Descriptor instead.
 func (*Execution) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{44}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Execution) GetId() string {
@@ -3213,6 +3517,48 @@ func (x *Execution) GetResponseHeaders() map[string]string {
 	return nil
 }
 
+func (x *Execution) GetAppFailures() uint32 {
+	if x != nil {
+		return x.AppFailures
+	}
+	return 0
+}
+
+func (x *Execution) GetPlatformFailures() uint32 {
+	if x != nil {
+		return x.PlatformFailures
+	}
+	return 0
+}
+
+func (x *Execution) GetPostponements() uint32 {
+	if x != nil {
+		return x.Postponements
+	}
+	return 0
+}
+
+func (x *Execution) GetDueAtMs() int64 {
+	if x != nil {
+		return x.DueAtMs
+	}
+	return 0
+}
+
+func (x *Execution) GetRedrivenFrom() string {
+	if x != nil {
+		return x.RedrivenFrom
+	}
+	return ""
+}
+
+func (x *Execution) GetOutputChunks() int64 {
+	if x != nil {
+		return x.OutputChunks
+	}
+	return 0
+}
+
 type ExecutionError struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// An upper-case word for programs, such as APP_ERROR, POD_START_FAILED or TIMEOUT_TOTAL.
@@ -3225,7 +3571,7 @@ type ExecutionError struct {
 
 func (x *ExecutionError) Reset() {
 	*x = ExecutionError{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[45]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3237,7 +3583,7 @@ func (x *ExecutionError) String() string {
 func (*ExecutionError) ProtoMessage() {}
 
 func (x *ExecutionError) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[45]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3250,7 +3596,7 @@ func (x *ExecutionError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutionError.ProtoReflect.Descriptor instead.
 func (*ExecutionError) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{45}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ExecutionError) GetCode() string {
@@ -3284,7 +3630,7 @@ type ExecutionMetrics struct {
 
 func (x *ExecutionMetrics) Reset() {
 	*x = ExecutionMetrics{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[46]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3296,7 +3642,7 @@ func (x *ExecutionMetrics) String() string {
 func (*ExecutionMetrics) ProtoMessage() {}
 
 func (x *ExecutionMetrics) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[46]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3309,7 +3655,7 @@ func (x *ExecutionMetrics) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutionMetrics.ProtoReflect.Descriptor instead.
 func (*ExecutionMetrics) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{46}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ExecutionMetrics) GetExecutionMs() int64 {
@@ -3348,15 +3694,19 @@ func (x *ExecutionMetrics) GetColdStartMs() int64 {
 }
 
 type GetExecutionRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ExecutionId   string                 `protobuf:"bytes,1,opt,name=execution_id,json=executionId,proto3" json:"execution_id,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ExecutionId string                 `protobuf:"bytes,1,opt,name=execution_id,json=executionId,proto3" json:"execution_id,omitempty"`
+	// An extension: how long to wait for a change, at most 60 s; more is clamped. What is terminal is answered at once.
+	Wait *durationpb.Duration `protobuf:"bytes,2,opt,name=wait,proto3" json:"wait,omitempty"`
+	// An extension: the etag of the record that the caller has. With wait it is a change from that one that is waited for.
+	Etag          string `protobuf:"bytes,3,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetExecutionRequest) Reset() {
 	*x = GetExecutionRequest{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[47]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3368,7 +3718,7 @@ func (x *GetExecutionRequest) String() string {
 func (*GetExecutionRequest) ProtoMessage() {}
 
 func (x *GetExecutionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[47]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3381,7 +3731,7 @@ func (x *GetExecutionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetExecutionRequest.ProtoReflect.Descriptor instead.
 func (*GetExecutionRequest) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{47}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *GetExecutionRequest) GetExecutionId() string {
@@ -3391,16 +3741,32 @@ func (x *GetExecutionRequest) GetExecutionId() string {
 	return ""
 }
 
+func (x *GetExecutionRequest) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
+func (x *GetExecutionRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
 type GetExecutionResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Execution     *Execution             `protobuf:"bytes,1,opt,name=execution,proto3" json:"execution,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Execution *Execution             `protobuf:"bytes,1,opt,name=execution,proto3" json:"execution,omitempty"`
+	// Names this state of the record; it is another after every change.
+	Etag          string `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetExecutionResponse) Reset() {
 	*x = GetExecutionResponse{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[48]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3412,7 +3778,7 @@ func (x *GetExecutionResponse) String() string {
 func (*GetExecutionResponse) ProtoMessage() {}
 
 func (x *GetExecutionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[48]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3425,7 +3791,7 @@ func (x *GetExecutionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetExecutionResponse.ProtoReflect.Descriptor instead.
 func (*GetExecutionResponse) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{48}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *GetExecutionResponse) GetExecution() *Execution {
@@ -3435,16 +3801,781 @@ func (x *GetExecutionResponse) GetExecution() *Execution {
 	return nil
 }
 
-type WatchExecutionRequest struct {
+func (x *GetExecutionResponse) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+// Which executions: all of an organization that fit every field that is set.
+type ExecutionFilter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whose records. May be empty for callers of one organization.
+	OrganizationName string `protobuf:"bytes,1,opt,name=organization_name,json=organizationName,proto3" json:"organization_name,omitempty"`
+	// The app's name, or "organization/name" for one of another organization.
+	AppName  string            `protobuf:"bytes,2,opt,name=app_name,json=appName,proto3" json:"app_name,omitempty"`
+	Statuses []ExecutionStatus `protobuf:"varint,3,rep,packed,name=statuses,proto3,enum=dodil.ignite.v1.ExecutionStatus" json:"statuses,omitempty"`
+	// Submitted at or after, before.
+	From          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`
+	To            *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExecutionFilter) Reset() {
+	*x = ExecutionFilter{}
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExecutionFilter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExecutionFilter) ProtoMessage() {}
+
+func (x *ExecutionFilter) ProtoReflect() protoreflect.Message {
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExecutionFilter.ProtoReflect.Descriptor instead.
+func (*ExecutionFilter) Descriptor() ([]byte, []int) {
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *ExecutionFilter) GetOrganizationName() string {
+	if x != nil {
+		return x.OrganizationName
+	}
+	return ""
+}
+
+func (x *ExecutionFilter) GetAppName() string {
+	if x != nil {
+		return x.AppName
+	}
+	return ""
+}
+
+func (x *ExecutionFilter) GetStatuses() []ExecutionStatus {
+	if x != nil {
+		return x.Statuses
+	}
+	return nil
+}
+
+func (x *ExecutionFilter) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *ExecutionFilter) GetTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+type ListExecutionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The fields of ExecutionFilter.
+	OrganizationName string                 `protobuf:"bytes,1,opt,name=organization_name,json=organizationName,proto3" json:"organization_name,omitempty"`
+	AppName          string                 `protobuf:"bytes,2,opt,name=app_name,json=appName,proto3" json:"app_name,omitempty"`
+	Statuses         []ExecutionStatus      `protobuf:"varint,3,rep,packed,name=statuses,proto3,enum=dodil.ignite.v1.ExecutionStatus" json:"statuses,omitempty"`
+	From             *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`
+	To               *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=to,proto3" json:"to,omitempty"`
+	// At most 1,000; 0 means 50.
+	Limit uint32 `protobuf:"varint,6,opt,name=limit,proto3" json:"limit,omitempty"`
+	// The next_cursor of the page before.
+	Cursor string `protobuf:"bytes,7,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// Only those that RedriveExecution can run again.
+	DeadLetters   bool `protobuf:"varint,8,opt,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListExecutionsRequest) Reset() {
+	*x = ListExecutionsRequest{}
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListExecutionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListExecutionsRequest) ProtoMessage() {}
+
+func (x *ListExecutionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListExecutionsRequest.ProtoReflect.Descriptor instead.
+func (*ListExecutionsRequest) Descriptor() ([]byte, []int) {
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *ListExecutionsRequest) GetOrganizationName() string {
+	if x != nil {
+		return x.OrganizationName
+	}
+	return ""
+}
+
+func (x *ListExecutionsRequest) GetAppName() string {
+	if x != nil {
+		return x.AppName
+	}
+	return ""
+}
+
+func (x *ListExecutionsRequest) GetStatuses() []ExecutionStatus {
+	if x != nil {
+		return x.Statuses
+	}
+	return nil
+}
+
+func (x *ListExecutionsRequest) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *ListExecutionsRequest) GetTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *ListExecutionsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListExecutionsRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+func (x *ListExecutionsRequest) GetDeadLetters() bool {
+	if x != nil {
+		return x.DeadLetters
+	}
+	return false
+}
+
+type ListExecutionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Without their results.
+	Executions []*Execution `protobuf:"bytes,1,rep,name=executions,proto3" json:"executions,omitempty"`
+	// Empty at the end.
+	NextCursor    string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListExecutionsResponse) Reset() {
+	*x = ListExecutionsResponse{}
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListExecutionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListExecutionsResponse) ProtoMessage() {}
+
+func (x *ListExecutionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListExecutionsResponse.ProtoReflect.Descriptor instead.
+func (*ListExecutionsResponse) Descriptor() ([]byte, []int) {
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *ListExecutionsResponse) GetExecutions() []*Execution {
+	if x != nil {
+		return x.Executions
+	}
+	return nil
+}
+
+func (x *ListExecutionsResponse) GetNextCursor() string {
+	if x != nil {
+		return x.NextCursor
+	}
+	return ""
+}
+
+type FetchResponseRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ExecutionId   string                 `protobuf:"bytes,1,opt,name=execution_id,json=executionId,proto3" json:"execution_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
+func (x *FetchResponseRequest) Reset() {
+	*x = FetchResponseRequest{}
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FetchResponseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FetchResponseRequest) ProtoMessage() {}
+
+func (x *FetchResponseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FetchResponseRequest.ProtoReflect.Descriptor instead.
+func (*FetchResponseRequest) Descriptor() ([]byte, []int) {
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *FetchResponseRequest) GetExecutionId() string {
+	if x != nil {
+		return x.ExecutionId
+	}
+	return ""
+}
+
+type CancelExecutionRequest struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ExecutionId string                 `protobuf:"bytes,1,opt,name=execution_id,json=executionId,proto3" json:"execution_id,omitempty"`
+	// Goes into the record's error; at most 1 KiB.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelExecutionRequest) Reset() {
+	*x = CancelExecutionRequest{}
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelExecutionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelExecutionRequest) ProtoMessage() {}
+
+func (x *CancelExecutionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelExecutionRequest.ProtoReflect.Descriptor instead.
+func (*CancelExecutionRequest) Descriptor() ([]byte, []int) {
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *CancelExecutionRequest) GetExecutionId() string {
+	if x != nil {
+		return x.ExecutionId
+	}
+	return ""
+}
+
+func (x *CancelExecutionRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type CancelExecutionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Execution     *Execution             `protobuf:"bytes,1,opt,name=execution,proto3" json:"execution,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelExecutionResponse) Reset() {
+	*x = CancelExecutionResponse{}
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelExecutionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelExecutionResponse) ProtoMessage() {}
+
+func (x *CancelExecutionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelExecutionResponse.ProtoReflect.Descriptor instead.
+func (*CancelExecutionResponse) Descriptor() ([]byte, []int) {
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *CancelExecutionResponse) GetExecution() *Execution {
+	if x != nil {
+		return x.Execution
+	}
+	return nil
+}
+
+type RedriveExecutionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ExecutionId   string                 `protobuf:"bytes,1,opt,name=execution_id,json=executionId,proto3" json:"execution_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RedriveExecutionRequest) Reset() {
+	*x = RedriveExecutionRequest{}
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RedriveExecutionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RedriveExecutionRequest) ProtoMessage() {}
+
+func (x *RedriveExecutionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RedriveExecutionRequest.ProtoReflect.Descriptor instead.
+func (*RedriveExecutionRequest) Descriptor() ([]byte, []int) {
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *RedriveExecutionRequest) GetExecutionId() string {
+	if x != nil {
+		return x.ExecutionId
+	}
+	return ""
+}
+
+type RedriveExecutionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the new execution. Repeated, the request answers the same one.
+	ExecutionId   string `protobuf:"bytes,1,opt,name=execution_id,json=executionId,proto3" json:"execution_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RedriveExecutionResponse) Reset() {
+	*x = RedriveExecutionResponse{}
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RedriveExecutionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RedriveExecutionResponse) ProtoMessage() {}
+
+func (x *RedriveExecutionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RedriveExecutionResponse.ProtoReflect.Descriptor instead.
+func (*RedriveExecutionResponse) Descriptor() ([]byte, []int) {
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *RedriveExecutionResponse) GetExecutionId() string {
+	if x != nil {
+		return x.ExecutionId
+	}
+	return ""
+}
+
+type RedriveExecutionsRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Filter *ExecutionFilter       `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	// At most 1,000; 0 means 1,000.
+	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RedriveExecutionsRequest) Reset() {
+	*x = RedriveExecutionsRequest{}
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RedriveExecutionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RedriveExecutionsRequest) ProtoMessage() {}
+
+func (x *RedriveExecutionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RedriveExecutionsRequest.ProtoReflect.Descriptor instead.
+func (*RedriveExecutionsRequest) Descriptor() ([]byte, []int) {
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *RedriveExecutionsRequest) GetFilter() *ExecutionFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *RedriveExecutionsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type RedriveExecutionsResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Results []*RedriveResult       `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	// Whether the limit left some.
+	More          bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RedriveExecutionsResponse) Reset() {
+	*x = RedriveExecutionsResponse{}
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RedriveExecutionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RedriveExecutionsResponse) ProtoMessage() {}
+
+func (x *RedriveExecutionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RedriveExecutionsResponse.ProtoReflect.Descriptor instead.
+func (*RedriveExecutionsResponse) Descriptor() ([]byte, []int) {
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *RedriveExecutionsResponse) GetResults() []*RedriveResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+func (x *RedriveExecutionsResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+// RedriveResult is the new id, or an error, of one dead letter.
+type RedriveResult struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	ExecutionId    string                 `protobuf:"bytes,1,opt,name=execution_id,json=executionId,proto3" json:"execution_id,omitempty"`
+	NewExecutionId string                 `protobuf:"bytes,2,opt,name=new_execution_id,json=newExecutionId,proto3" json:"new_execution_id,omitempty"`
+	Error          *BatchError            `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *RedriveResult) Reset() {
+	*x = RedriveResult{}
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RedriveResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RedriveResult) ProtoMessage() {}
+
+func (x *RedriveResult) ProtoReflect() protoreflect.Message {
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RedriveResult.ProtoReflect.Descriptor instead.
+func (*RedriveResult) Descriptor() ([]byte, []int) {
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *RedriveResult) GetExecutionId() string {
+	if x != nil {
+		return x.ExecutionId
+	}
+	return ""
+}
+
+func (x *RedriveResult) GetNewExecutionId() string {
+	if x != nil {
+		return x.NewExecutionId
+	}
+	return ""
+}
+
+func (x *RedriveResult) GetError() *BatchError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+type PurgeDeadLettersRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Filter *ExecutionFilter       `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	// At most 1,000; 0 means 1,000.
+	Limit uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Instead of a filter: these, at most 1,000.
+	ExecutionIds  []string `protobuf:"bytes,3,rep,name=execution_ids,json=executionIds,proto3" json:"execution_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PurgeDeadLettersRequest) Reset() {
+	*x = PurgeDeadLettersRequest{}
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurgeDeadLettersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurgeDeadLettersRequest) ProtoMessage() {}
+
+func (x *PurgeDeadLettersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurgeDeadLettersRequest.ProtoReflect.Descriptor instead.
+func (*PurgeDeadLettersRequest) Descriptor() ([]byte, []int) {
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *PurgeDeadLettersRequest) GetFilter() *ExecutionFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *PurgeDeadLettersRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *PurgeDeadLettersRequest) GetExecutionIds() []string {
+	if x != nil {
+		return x.ExecutionIds
+	}
+	return nil
+}
+
+type PurgeDeadLettersResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Purged uint32                 `protobuf:"varint,1,opt,name=purged,proto3" json:"purged,omitempty"`
+	// Whether the limit left some.
+	More          bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PurgeDeadLettersResponse) Reset() {
+	*x = PurgeDeadLettersResponse{}
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurgeDeadLettersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurgeDeadLettersResponse) ProtoMessage() {}
+
+func (x *PurgeDeadLettersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurgeDeadLettersResponse.ProtoReflect.Descriptor instead.
+func (*PurgeDeadLettersResponse) Descriptor() ([]byte, []int) {
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *PurgeDeadLettersResponse) GetPurged() uint32 {
+	if x != nil {
+		return x.Purged
+	}
+	return 0
+}
+
+func (x *PurgeDeadLettersResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+type WatchExecutionRequest struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ExecutionId string                 `protobuf:"bytes,1,opt,name=execution_id,json=executionId,proto3" json:"execution_id,omitempty"`
+	// An extension: begins with that chunk of output instead of the first. Over HTTP fromChunk, or Last-Event-ID with server-sent events.
+	FromChunk int64 `protobuf:"varint,2,opt,name=from_chunk,json=fromChunk,proto3" json:"from_chunk,omitempty"`
+	// An extension: the attempt that from_chunk is a chunk of; 0 is the first whose output is stored. Output of later attempts follows
+	// from its first chunk.
+	FromAttempt uint32 `protobuf:"varint,3,opt,name=from_attempt,json=fromAttempt,proto3" json:"from_attempt,omitempty"`
+	// An extension: sends a frame with heartbeat set when nothing else was sent for 15 s. Over HTTP it is always sent, as an
+	// empty line or a comment.
+	Heartbeats    bool `protobuf:"varint,4,opt,name=heartbeats,proto3" json:"heartbeats,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
 func (x *WatchExecutionRequest) Reset() {
 	*x = WatchExecutionRequest{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[49]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3456,7 +4587,7 @@ func (x *WatchExecutionRequest) String() string {
 func (*WatchExecutionRequest) ProtoMessage() {}
 
 func (x *WatchExecutionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[49]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3469,7 +4600,7 @@ func (x *WatchExecutionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchExecutionRequest.ProtoReflect.Descriptor instead.
 func (*WatchExecutionRequest) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{49}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *WatchExecutionRequest) GetExecutionId() string {
@@ -3477,6 +4608,27 @@ func (x *WatchExecutionRequest) GetExecutionId() string {
 		return x.ExecutionId
 	}
 	return ""
+}
+
+func (x *WatchExecutionRequest) GetFromChunk() int64 {
+	if x != nil {
+		return x.FromChunk
+	}
+	return 0
+}
+
+func (x *WatchExecutionRequest) GetFromAttempt() uint32 {
+	if x != nil {
+		return x.FromAttempt
+	}
+	return 0
+}
+
+func (x *WatchExecutionRequest) GetHeartbeats() bool {
+	if x != nil {
+		return x.Heartbeats
+	}
+	return false
 }
 
 type WatchExecutionResponse struct {
@@ -3487,14 +4639,19 @@ type WatchExecutionResponse struct {
 	// The chunk's number within its attempt, from 0; only meaningful with output_chunk.
 	ChunkIndex int64 `protobuf:"varint,3,opt,name=chunk_index,json=chunkIndex,proto3" json:"chunk_index,omitempty"`
 	// The attempt that sent the chunk, from 1.
-	Attempt       uint32 `protobuf:"varint,4,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Attempt uint32 `protobuf:"varint,4,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// An extension: nothing but attempt is set, which begins now. Output that follows is its own, from chunk 0; what
+	// earlier attempts sent is no part of the result. Not sent for the first attempt.
+	NewAttempt bool `protobuf:"varint,5,opt,name=new_attempt,json=newAttempt,proto3" json:"new_attempt,omitempty"`
+	// An extension: nothing else is set.
+	Heartbeat     bool `protobuf:"varint,6,opt,name=heartbeat,proto3" json:"heartbeat,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WatchExecutionResponse) Reset() {
 	*x = WatchExecutionResponse{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[50]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3506,7 +4663,7 @@ func (x *WatchExecutionResponse) String() string {
 func (*WatchExecutionResponse) ProtoMessage() {}
 
 func (x *WatchExecutionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[50]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3519,7 +4676,7 @@ func (x *WatchExecutionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchExecutionResponse.ProtoReflect.Descriptor instead.
 func (*WatchExecutionResponse) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{50}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *WatchExecutionResponse) GetExecution() *Execution {
@@ -3550,6 +4707,20 @@ func (x *WatchExecutionResponse) GetAttempt() uint32 {
 	return 0
 }
 
+func (x *WatchExecutionResponse) GetNewAttempt() bool {
+	if x != nil {
+		return x.NewAttempt
+	}
+	return false
+}
+
+func (x *WatchExecutionResponse) GetHeartbeat() bool {
+	if x != nil {
+		return x.Heartbeat
+	}
+	return false
+}
+
 type HealthCheckRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -3558,7 +4729,7 @@ type HealthCheckRequest struct {
 
 func (x *HealthCheckRequest) Reset() {
 	*x = HealthCheckRequest{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[51]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3570,7 +4741,7 @@ func (x *HealthCheckRequest) String() string {
 func (*HealthCheckRequest) ProtoMessage() {}
 
 func (x *HealthCheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[51]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3583,7 +4754,7 @@ func (x *HealthCheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheckRequest.ProtoReflect.Descriptor instead.
 func (*HealthCheckRequest) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{51}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{68}
 }
 
 type HealthCheckResponse struct {
@@ -3598,7 +4769,7 @@ type HealthCheckResponse struct {
 
 func (x *HealthCheckResponse) Reset() {
 	*x = HealthCheckResponse{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[52]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3610,7 +4781,7 @@ func (x *HealthCheckResponse) String() string {
 func (*HealthCheckResponse) ProtoMessage() {}
 
 func (x *HealthCheckResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[52]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3623,7 +4794,7 @@ func (x *HealthCheckResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheckResponse.ProtoReflect.Descriptor instead.
 func (*HealthCheckResponse) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{52}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *HealthCheckResponse) GetStatus() string {
@@ -3644,7 +4815,7 @@ var File_dodil_ignite_v1_ignite_compute_proto protoreflect.FileDescriptor
 
 const file_dodil_ignite_v1_ignite_compute_proto_rawDesc = "" +
 	"\n" +
-	"$dodil/ignite/v1/ignite_compute.proto\x12\x0fdodil.ignite.v1\x1a#dodil/ignite/v1/ignite_common.proto\x1a\x1cgoogle/api/annotations.proto\"\x9f\b\n" +
+	"$dodil/ignite/v1/ignite_compute.proto\x12\x0fdodil.ignite.v1\x1a#dodil/ignite/v1/ignite_common.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd3\b\n" +
 	"\aAppMeta\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x122\n" +
@@ -3672,7 +4843,8 @@ const file_dodil_ignite_v1_ignite_compute_proto_rawDesc = "" +
 	"\vhealth_path\x18* \x01(\tR\n" +
 	"healthPath\x12\"\n" +
 	"\rcreated_at_ms\x18+ \x01(\x03R\vcreatedAtMs\x12\"\n" +
-	"\rupdated_at_ms\x18, \x01(\x03R\vupdatedAtMs\x1a6\n" +
+	"\rupdated_at_ms\x18, \x01(\x03R\vupdatedAtMs\x122\n" +
+	"\x05retry\x18- \x01(\v2\x1c.dodil.ignite.v1.RetryPolicyR\x05retry\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x88\x01\n" +
@@ -3693,7 +4865,7 @@ const file_dodil_ignite_v1_ignite_compute_proto_rawDesc = "" +
 	"\timage_ref\x18\x01 \x01(\tR\bimageRef\".\n" +
 	"\vCodeArchive\x12\x1f\n" +
 	"\vsource_code\x18\x01 \x01(\fR\n" +
-	"sourceCode\"\xdd\x05\n" +
+	"sourceCode\"\x91\x06\n" +
 	"\x10CreateAppRequest\x12+\n" +
 	"\x11organization_name\x18\x01 \x01(\tR\x10organizationName\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12B\n" +
@@ -3712,7 +4884,8 @@ const file_dodil_ignite_v1_ignite_compute_proto_rawDesc = "" +
 	"\x0fmax_concurrency\x18\r \x01(\rR\x0emaxConcurrency\x12\x14\n" +
 	"\x05ports\x18\x0e \x03(\rR\x05ports\x12\x1f\n" +
 	"\vhealth_path\x18\x0f \x01(\tR\n" +
-	"healthPath\x1a6\n" +
+	"healthPath\x122\n" +
+	"\x05retry\x18\x10 \x01(\v2\x1c.dodil.ignite.v1.RetryPolicyR\x05retry\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x81\x02\n" +
@@ -3738,7 +4911,7 @@ const file_dodil_ignite_v1_ignite_compute_proto_rawDesc = "" +
 	"\x06values\x18\x01 \x03(\v2$.dodil.ignite.v1.EnvVars.ValuesEntryR\x06values\x1a9\n" +
 	"\vValuesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xac\a\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe0\a\n" +
 	"\x16UpdateAppConfigRequest\x12+\n" +
 	"\x11organization_name\x18\x01 \x01(\tR\x10organizationName\x12\x19\n" +
 	"\bapp_name\x18\x02 \x01(\tR\aappName\x12G\n" +
@@ -3758,7 +4931,8 @@ const file_dodil_ignite_v1_ignite_compute_proto_rawDesc = "" +
 	"\x0fmax_concurrency\x18\r \x01(\rH\x06R\x0emaxConcurrency\x88\x01\x01\x12\x14\n" +
 	"\x05ports\x18\x0e \x03(\rR\x05ports\x12$\n" +
 	"\vhealth_path\x18\x0f \x01(\tH\aR\n" +
-	"healthPath\x88\x01\x01\x1a6\n" +
+	"healthPath\x88\x01\x01\x122\n" +
+	"\x05retry\x18\x10 \x01(\v2\x1c.dodil.ignite.v1.RetryPolicyR\x05retry\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x10\n" +
@@ -3871,12 +5045,17 @@ const file_dodil_ignite_v1_ignite_compute_proto_rawDesc = "" +
 	"\rheader_fields\x18\x05 \x03(\v2\x1c.dodil.ignite.v1.HeaderFieldR\fheaderFields\x1a:\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x9d\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe6\x02\n" +
 	"\rInvokeRequest\x12+\n" +
 	"\x11organization_name\x18\x01 \x01(\tR\x10organizationName\x12\x19\n" +
 	"\bapp_name\x18\x02 \x01(\tR\aappName\x120\n" +
 	"\x04http\x18\x03 \x01(\v2\x1c.dodil.ignite.v1.HttpContextR\x04http\x12\x12\n" +
-	"\x04body\x18\x04 \x01(\fR\x04body\"\xbe\x01\n" +
+	"\x04body\x18\x04 \x01(\fR\x04body\x12'\n" +
+	"\x0fidempotency_key\x18\x05 \x01(\tR\x0eidempotencyKey\x12/\n" +
+	"\x05delay\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x05delay\x129\n" +
+	"\n" +
+	"not_before\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x122\n" +
+	"\x05retry\x18\b \x01(\v2\x1c.dodil.ignite.v1.RetryPolicyR\x05retry\"\xbe\x01\n" +
 	"\x0eInvokeResponse\x121\n" +
 	"\x04head\x18\x01 \x01(\v2\x1b.dodil.ignite.v1.InvokeHeadH\x00R\x04head\x124\n" +
 	"\x05chunk\x18\x02 \x01(\v2\x1c.dodil.ignite.v1.InvokeChunkH\x00R\x05chunk\x12:\n" +
@@ -3903,7 +5082,21 @@ const file_dodil_ignite_v1_ignite_compute_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"8\n" +
 	"\x13InvokeAsyncResponse\x12!\n" +
-	"\fexecution_id\x18\x01 \x01(\tR\vexecutionId\"\xdf\x05\n" +
+	"\fexecution_id\x18\x01 \x01(\tR\vexecutionId\"\x9d\x01\n" +
+	"\x17InvokeAsyncBatchRequest\x12+\n" +
+	"\x11organization_name\x18\x01 \x01(\tR\x10organizationName\x12\x19\n" +
+	"\bapp_name\x18\x02 \x01(\tR\aappName\x12:\n" +
+	"\brequests\x18\x03 \x03(\v2\x1e.dodil.ignite.v1.InvokeRequestR\brequests\"X\n" +
+	"\x18InvokeAsyncBatchResponse\x12<\n" +
+	"\aresults\x18\x01 \x03(\v2\".dodil.ignite.v1.InvokeAsyncResultR\aresults\"i\n" +
+	"\x11InvokeAsyncResult\x12!\n" +
+	"\fexecution_id\x18\x01 \x01(\tR\vexecutionId\x121\n" +
+	"\x05error\x18\x02 \x01(\v2\x1b.dodil.ignite.v1.BatchErrorR\x05error\"`\n" +
+	"\n" +
+	"BatchError\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12$\n" +
+	"\x0eretry_after_ms\x18\x03 \x01(\x03R\fretryAfterMs\"\xbb\a\n" +
 	"\tExecution\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x15\n" +
 	"\x06app_id\x18\x02 \x01(\tR\x05appId\x128\n" +
@@ -3921,7 +5114,13 @@ const file_dodil_ignite_v1_ignite_compute_proto_rawDesc = "" +
 	"\aattempt\x18\r \x01(\rR\aattempt\x12!\n" +
 	"\fmax_attempts\x18\x0e \x01(\rR\vmaxAttempts\x120\n" +
 	"\x14response_status_code\x18\x0f \x01(\rR\x12responseStatusCode\x12Z\n" +
-	"\x10response_headers\x18\x10 \x03(\v2/.dodil.ignite.v1.Execution.ResponseHeadersEntryR\x0fresponseHeaders\x1aB\n" +
+	"\x10response_headers\x18\x10 \x03(\v2/.dodil.ignite.v1.Execution.ResponseHeadersEntryR\x0fresponseHeaders\x12!\n" +
+	"\fapp_failures\x18\x11 \x01(\rR\vappFailures\x12+\n" +
+	"\x11platform_failures\x18\x12 \x01(\rR\x10platformFailures\x12$\n" +
+	"\rpostponements\x18\x13 \x01(\rR\rpostponements\x12\x1a\n" +
+	"\tdue_at_ms\x18\x14 \x01(\x03R\adueAtMs\x12#\n" +
+	"\rredriven_from\x18\x15 \x01(\tR\fredrivenFrom\x12#\n" +
+	"\routput_chunks\x18\x16 \x01(\x03R\foutputChunks\x1aB\n" +
 	"\x14ResponseHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\">\n" +
@@ -3933,23 +5132,84 @@ const file_dodil_ignite_v1_ignite_compute_proto_rawDesc = "" +
 	"\x11result_size_bytes\x18\x02 \x01(\x03R\x0fresultSizeBytes\x12#\n" +
 	"\rresource_tier\x18\x03 \x01(\tR\fresourceTier\x12\x19\n" +
 	"\bqueue_ms\x18\x04 \x01(\x03R\aqueueMs\x12\"\n" +
-	"\rcold_start_ms\x18\x05 \x01(\x03R\vcoldStartMs\"8\n" +
+	"\rcold_start_ms\x18\x05 \x01(\x03R\vcoldStartMs\"{\n" +
 	"\x13GetExecutionRequest\x12!\n" +
-	"\fexecution_id\x18\x01 \x01(\tR\vexecutionId\"P\n" +
+	"\fexecution_id\x18\x01 \x01(\tR\vexecutionId\x12-\n" +
+	"\x04wait\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04wait\x12\x12\n" +
+	"\x04etag\x18\x03 \x01(\tR\x04etag\"d\n" +
 	"\x14GetExecutionResponse\x128\n" +
-	"\texecution\x18\x01 \x01(\v2\x1a.dodil.ignite.v1.ExecutionR\texecution\":\n" +
+	"\texecution\x18\x01 \x01(\v2\x1a.dodil.ignite.v1.ExecutionR\texecution\x12\x12\n" +
+	"\x04etag\x18\x02 \x01(\tR\x04etag\"\xf3\x01\n" +
+	"\x0fExecutionFilter\x12+\n" +
+	"\x11organization_name\x18\x01 \x01(\tR\x10organizationName\x12\x19\n" +
+	"\bapp_name\x18\x02 \x01(\tR\aappName\x12<\n" +
+	"\bstatuses\x18\x03 \x03(\x0e2 .dodil.ignite.v1.ExecutionStatusR\bstatuses\x12.\n" +
+	"\x04from\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
+	"\x02to\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\"\xca\x02\n" +
+	"\x15ListExecutionsRequest\x12+\n" +
+	"\x11organization_name\x18\x01 \x01(\tR\x10organizationName\x12\x19\n" +
+	"\bapp_name\x18\x02 \x01(\tR\aappName\x12<\n" +
+	"\bstatuses\x18\x03 \x03(\x0e2 .dodil.ignite.v1.ExecutionStatusR\bstatuses\x12.\n" +
+	"\x04from\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
+	"\x02to\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\x12\x14\n" +
+	"\x05limit\x18\x06 \x01(\rR\x05limit\x12\x16\n" +
+	"\x06cursor\x18\a \x01(\tR\x06cursor\x12!\n" +
+	"\fdead_letters\x18\b \x01(\bR\vdeadLetters\"u\n" +
+	"\x16ListExecutionsResponse\x12:\n" +
+	"\n" +
+	"executions\x18\x01 \x03(\v2\x1a.dodil.ignite.v1.ExecutionR\n" +
+	"executions\x12\x1f\n" +
+	"\vnext_cursor\x18\x02 \x01(\tR\n" +
+	"nextCursor\"9\n" +
+	"\x14FetchResponseRequest\x12!\n" +
+	"\fexecution_id\x18\x01 \x01(\tR\vexecutionId\"S\n" +
+	"\x16CancelExecutionRequest\x12!\n" +
+	"\fexecution_id\x18\x01 \x01(\tR\vexecutionId\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"S\n" +
+	"\x17CancelExecutionResponse\x128\n" +
+	"\texecution\x18\x01 \x01(\v2\x1a.dodil.ignite.v1.ExecutionR\texecution\"<\n" +
+	"\x17RedriveExecutionRequest\x12!\n" +
+	"\fexecution_id\x18\x01 \x01(\tR\vexecutionId\"=\n" +
+	"\x18RedriveExecutionResponse\x12!\n" +
+	"\fexecution_id\x18\x01 \x01(\tR\vexecutionId\"j\n" +
+	"\x18RedriveExecutionsRequest\x128\n" +
+	"\x06filter\x18\x01 \x01(\v2 .dodil.ignite.v1.ExecutionFilterR\x06filter\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\"i\n" +
+	"\x19RedriveExecutionsResponse\x128\n" +
+	"\aresults\x18\x01 \x03(\v2\x1e.dodil.ignite.v1.RedriveResultR\aresults\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"\x8f\x01\n" +
+	"\rRedriveResult\x12!\n" +
+	"\fexecution_id\x18\x01 \x01(\tR\vexecutionId\x12(\n" +
+	"\x10new_execution_id\x18\x02 \x01(\tR\x0enewExecutionId\x121\n" +
+	"\x05error\x18\x03 \x01(\v2\x1b.dodil.ignite.v1.BatchErrorR\x05error\"\x8e\x01\n" +
+	"\x17PurgeDeadLettersRequest\x128\n" +
+	"\x06filter\x18\x01 \x01(\v2 .dodil.ignite.v1.ExecutionFilterR\x06filter\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\x12#\n" +
+	"\rexecution_ids\x18\x03 \x03(\tR\fexecutionIds\"F\n" +
+	"\x18PurgeDeadLettersResponse\x12\x16\n" +
+	"\x06purged\x18\x01 \x01(\rR\x06purged\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"\x9c\x01\n" +
 	"\x15WatchExecutionRequest\x12!\n" +
-	"\fexecution_id\x18\x01 \x01(\tR\vexecutionId\"\xb0\x01\n" +
+	"\fexecution_id\x18\x01 \x01(\tR\vexecutionId\x12\x1d\n" +
+	"\n" +
+	"from_chunk\x18\x02 \x01(\x03R\tfromChunk\x12!\n" +
+	"\ffrom_attempt\x18\x03 \x01(\rR\vfromAttempt\x12\x1e\n" +
+	"\n" +
+	"heartbeats\x18\x04 \x01(\bR\n" +
+	"heartbeats\"\xef\x01\n" +
 	"\x16WatchExecutionResponse\x128\n" +
 	"\texecution\x18\x01 \x01(\v2\x1a.dodil.ignite.v1.ExecutionR\texecution\x12!\n" +
 	"\foutput_chunk\x18\x02 \x01(\fR\voutputChunk\x12\x1f\n" +
 	"\vchunk_index\x18\x03 \x01(\x03R\n" +
 	"chunkIndex\x12\x18\n" +
-	"\aattempt\x18\x04 \x01(\rR\aattempt\"\x14\n" +
+	"\aattempt\x18\x04 \x01(\rR\aattempt\x12\x1f\n" +
+	"\vnew_attempt\x18\x05 \x01(\bR\n" +
+	"newAttempt\x12\x1c\n" +
+	"\theartbeat\x18\x06 \x01(\bR\theartbeat\"\x14\n" +
 	"\x12HealthCheckRequest\"G\n" +
 	"\x13HealthCheckResponse\x12\x16\n" +
 	"\x06status\x18\x01 \x01(\tR\x06status\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\tR\aversion2\xf1\x16\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion2\xe5\x1f\n" +
 	"\x0eComputeService\x12\x81\x01\n" +
 	"\tCreateApp\x12!.dodil.ignite.v1.CreateAppRequest\x1a\".dodil.ignite.v1.CreateAppResponse\"-\x82\xd3\xe4\x93\x02':\x01*\"\"/v1/ignite/app/{organization_name}\x12\x80\x01\n" +
 	"\x06GetApp\x12\x1e.dodil.ignite.v1.GetAppRequest\x1a\x1f.dodil.ignite.v1.GetAppResponse\"5\x82\xd3\xe4\x93\x02/\x12-/v1/ignite/app/{organization_name}/{app_name}\x12{\n" +
@@ -3967,8 +5227,15 @@ const file_dodil_ignite_v1_ignite_compute_proto_rawDesc = "" +
 	"\n" +
 	"GetAppCode\x12\".dodil.ignite.v1.GetAppCodeRequest\x1a#.dodil.ignite.v1.GetAppCodeResponse\"\x83\x01\x82\xd3\xe4\x93\x02}Z4\x122/v1/ignite/app/{organization_name}/{app_name}/code\x12E/v1/ignite/app/{organization_name}/{app_name}/code/versions/{version}\x12\x8c\x01\n" +
 	"\x06Invoke\x12\x1e.dodil.ignite.v1.InvokeRequest\x1a\x1f.dodil.ignite.v1.InvokeResponse\"?\x82\xd3\xe4\x93\x029:\x01*\"4/v1/ignite/app/{organization_name}/{app_name}/invoke0\x01\x12\x9a\x01\n" +
-	"\vInvokeAsync\x12\x1e.dodil.ignite.v1.InvokeRequest\x1a$.dodil.ignite.v1.InvokeAsyncResponse\"E\x82\xd3\xe4\x93\x02?:\x01*\":/v1/ignite/app/{organization_name}/{app_name}/invoke-async\x12\x89\x01\n" +
-	"\fGetExecution\x12$.dodil.ignite.v1.GetExecutionRequest\x1a%.dodil.ignite.v1.GetExecutionResponse\",\x82\xd3\xe4\x93\x02&\x12$/v1/ignite/executions/{execution_id}\x12\x97\x01\n" +
+	"\vInvokeAsync\x12\x1e.dodil.ignite.v1.InvokeRequest\x1a$.dodil.ignite.v1.InvokeAsyncResponse\"E\x82\xd3\xe4\x93\x02?:\x01*\":/v1/ignite/app/{organization_name}/{app_name}/invoke-async\x12\xb4\x01\n" +
+	"\x10InvokeAsyncBatch\x12(.dodil.ignite.v1.InvokeAsyncBatchRequest\x1a).dodil.ignite.v1.InvokeAsyncBatchResponse\"K\x82\xd3\xe4\x93\x02E:\x01*\"@/v1/ignite/app/{organization_name}/{app_name}/invoke-async/batch\x12\x89\x01\n" +
+	"\fGetExecution\x12$.dodil.ignite.v1.GetExecutionRequest\x1a%.dodil.ignite.v1.GetExecutionResponse\",\x82\xd3\xe4\x93\x02&\x12$/v1/ignite/executions/{execution_id}\x12\xbc\x01\n" +
+	"\x0eListExecutions\x12&.dodil.ignite.v1.ListExecutionsRequest\x1a'.dodil.ignite.v1.ListExecutionsResponse\"Y\x82\xd3\xe4\x93\x02SZ:\x128/v1/ignite/app/{organization_name}/{app_name}/executions\x12\x15/v1/ignite/executions\x12\x90\x01\n" +
+	"\rFetchResponse\x12%.dodil.ignite.v1.FetchResponseRequest\x1a\x1f.dodil.ignite.v1.InvokeResponse\"5\x82\xd3\xe4\x93\x02/\x12-/v1/ignite/executions/{execution_id}/response0\x01\x12\x9c\x01\n" +
+	"\x0fCancelExecution\x12'.dodil.ignite.v1.CancelExecutionRequest\x1a(.dodil.ignite.v1.CancelExecutionResponse\"6\x82\xd3\xe4\x93\x020:\x01*\"+/v1/ignite/executions/{execution_id}/cancel\x12\xa0\x01\n" +
+	"\x10RedriveExecution\x12(.dodil.ignite.v1.RedriveExecutionRequest\x1a).dodil.ignite.v1.RedriveExecutionResponse\"7\x82\xd3\xe4\x93\x021:\x01*\",/v1/ignite/executions/{execution_id}/redrive\x12\x94\x01\n" +
+	"\x11RedriveExecutions\x12).dodil.ignite.v1.RedriveExecutionsRequest\x1a*.dodil.ignite.v1.RedriveExecutionsResponse\"(\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/v1/ignite/executions/redrive\x12\x8f\x01\n" +
+	"\x10PurgeDeadLetters\x12(.dodil.ignite.v1.PurgeDeadLettersRequest\x1a).dodil.ignite.v1.PurgeDeadLettersResponse\"&\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/ignite/executions/purge\x12\x97\x01\n" +
 	"\x0eWatchExecution\x12&.dodil.ignite.v1.WatchExecutionRequest\x1a'.dodil.ignite.v1.WatchExecutionResponse\"2\x82\xd3\xe4\x93\x02,\x12*/v1/ignite/executions/{execution_id}/watch0\x01\x12s\n" +
 	"\vHealthCheck\x12#.dodil.ignite.v1.HealthCheckRequest\x1a$.dodil.ignite.v1.HealthCheckResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/ignite/healthB0Z.dodil.io/ignite/proto/dodil/ignite/v1;ignitev1b\x06proto3"
 
@@ -3984,191 +5251,247 @@ func file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP() []byte {
 	return file_dodil_ignite_v1_ignite_compute_proto_rawDescData
 }
 
-var file_dodil_ignite_v1_ignite_compute_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
+var file_dodil_ignite_v1_ignite_compute_proto_msgTypes = make([]protoimpl.MessageInfo, 78)
 var file_dodil_ignite_v1_ignite_compute_proto_goTypes = []any{
-	(*AppMeta)(nil),                 // 0: dodil.ignite.v1.AppMeta
-	(*CodeSource)(nil),              // 1: dodil.ignite.v1.CodeSource
-	(*CompileSource)(nil),           // 2: dodil.ignite.v1.CompileSource
-	(*ImageSource)(nil),             // 3: dodil.ignite.v1.ImageSource
-	(*PrebuiltImage)(nil),           // 4: dodil.ignite.v1.PrebuiltImage
-	(*CodeArchive)(nil),             // 5: dodil.ignite.v1.CodeArchive
-	(*CreateAppRequest)(nil),        // 6: dodil.ignite.v1.CreateAppRequest
-	(*CreateAppResponse)(nil),       // 7: dodil.ignite.v1.CreateAppResponse
-	(*GetAppRequest)(nil),           // 8: dodil.ignite.v1.GetAppRequest
-	(*GetAppResponse)(nil),          // 9: dodil.ignite.v1.GetAppResponse
-	(*ListAppsRequest)(nil),         // 10: dodil.ignite.v1.ListAppsRequest
-	(*ListAppsResponse)(nil),        // 11: dodil.ignite.v1.ListAppsResponse
-	(*EnvVars)(nil),                 // 12: dodil.ignite.v1.EnvVars
-	(*UpdateAppConfigRequest)(nil),  // 13: dodil.ignite.v1.UpdateAppConfigRequest
-	(*UpdateAppConfigResponse)(nil), // 14: dodil.ignite.v1.UpdateAppConfigResponse
-	(*DeleteAppRequest)(nil),        // 15: dodil.ignite.v1.DeleteAppRequest
-	(*DeleteAppResponse)(nil),       // 16: dodil.ignite.v1.DeleteAppResponse
-	(*GetAppStateRequest)(nil),      // 17: dodil.ignite.v1.GetAppStateRequest
-	(*GetAppStateResponse)(nil),     // 18: dodil.ignite.v1.GetAppStateResponse
-	(*DraftInfo)(nil),               // 19: dodil.ignite.v1.DraftInfo
-	(*SaveDraftRequest)(nil),        // 20: dodil.ignite.v1.SaveDraftRequest
-	(*SaveDraftResponse)(nil),       // 21: dodil.ignite.v1.SaveDraftResponse
-	(*GetDraftInfoRequest)(nil),     // 22: dodil.ignite.v1.GetDraftInfoRequest
-	(*GetDraftInfoResponse)(nil),    // 23: dodil.ignite.v1.GetDraftInfoResponse
-	(*CompileDraftRequest)(nil),     // 24: dodil.ignite.v1.CompileDraftRequest
-	(*CompileDraftResponse)(nil),    // 25: dodil.ignite.v1.CompileDraftResponse
-	(*PublishDraftRequest)(nil),     // 26: dodil.ignite.v1.PublishDraftRequest
-	(*PublishDraftResponse)(nil),    // 27: dodil.ignite.v1.PublishDraftResponse
-	(*AppVersionInfo)(nil),          // 28: dodil.ignite.v1.AppVersionInfo
-	(*ListAppVersionsRequest)(nil),  // 29: dodil.ignite.v1.ListAppVersionsRequest
-	(*ListAppVersionsResponse)(nil), // 30: dodil.ignite.v1.ListAppVersionsResponse
-	(*GetAppVersionRequest)(nil),    // 31: dodil.ignite.v1.GetAppVersionRequest
-	(*GetAppVersionResponse)(nil),   // 32: dodil.ignite.v1.GetAppVersionResponse
-	(*RollbackAppRequest)(nil),      // 33: dodil.ignite.v1.RollbackAppRequest
-	(*RollbackAppResponse)(nil),     // 34: dodil.ignite.v1.RollbackAppResponse
-	(*GetAppCodeRequest)(nil),       // 35: dodil.ignite.v1.GetAppCodeRequest
-	(*GetAppCodeResponse)(nil),      // 36: dodil.ignite.v1.GetAppCodeResponse
-	(*HttpContext)(nil),             // 37: dodil.ignite.v1.HttpContext
-	(*InvokeRequest)(nil),           // 38: dodil.ignite.v1.InvokeRequest
-	(*InvokeResponse)(nil),          // 39: dodil.ignite.v1.InvokeResponse
-	(*InvokeHead)(nil),              // 40: dodil.ignite.v1.InvokeHead
-	(*InvokeChunk)(nil),             // 41: dodil.ignite.v1.InvokeChunk
-	(*InvokeTrailer)(nil),           // 42: dodil.ignite.v1.InvokeTrailer
-	(*InvokeAsyncResponse)(nil),     // 43: dodil.ignite.v1.InvokeAsyncResponse
-	(*Execution)(nil),               // 44: dodil.ignite.v1.Execution
-	(*ExecutionError)(nil),          // 45: dodil.ignite.v1.ExecutionError
-	(*ExecutionMetrics)(nil),        // 46: dodil.ignite.v1.ExecutionMetrics
-	(*GetExecutionRequest)(nil),     // 47: dodil.ignite.v1.GetExecutionRequest
-	(*GetExecutionResponse)(nil),    // 48: dodil.ignite.v1.GetExecutionResponse
-	(*WatchExecutionRequest)(nil),   // 49: dodil.ignite.v1.WatchExecutionRequest
-	(*WatchExecutionResponse)(nil),  // 50: dodil.ignite.v1.WatchExecutionResponse
-	(*HealthCheckRequest)(nil),      // 51: dodil.ignite.v1.HealthCheckRequest
-	(*HealthCheckResponse)(nil),     // 52: dodil.ignite.v1.HealthCheckResponse
-	nil,                             // 53: dodil.ignite.v1.AppMeta.EnvEntry
-	nil,                             // 54: dodil.ignite.v1.CreateAppRequest.EnvEntry
-	nil,                             // 55: dodil.ignite.v1.EnvVars.ValuesEntry
-	nil,                             // 56: dodil.ignite.v1.UpdateAppConfigRequest.EnvEntry
-	nil,                             // 57: dodil.ignite.v1.HttpContext.HeadersEntry
-	nil,                             // 58: dodil.ignite.v1.InvokeHead.ResponseHeadersEntry
-	nil,                             // 59: dodil.ignite.v1.InvokeTrailer.TrailersEntry
-	nil,                             // 60: dodil.ignite.v1.Execution.ResponseHeadersEntry
-	(*Runtime)(nil),                 // 61: dodil.ignite.v1.Runtime
-	(*ResourceLimits)(nil),          // 62: dodil.ignite.v1.ResourceLimits
-	(ResourceTier)(0),               // 63: dodil.ignite.v1.ResourceTier
-	(*ScalingConfig)(nil),           // 64: dodil.ignite.v1.ScalingConfig
-	(StorageMode)(0),                // 65: dodil.ignite.v1.StorageMode
-	(DeploymentState)(0),            // 66: dodil.ignite.v1.DeploymentState
-	(DeploymentMode)(0),             // 67: dodil.ignite.v1.DeploymentMode
-	(VersionStatus)(0),              // 68: dodil.ignite.v1.VersionStatus
-	(CodeKind)(0),                   // 69: dodil.ignite.v1.CodeKind
-	(HttpMethod)(0),                 // 70: dodil.ignite.v1.HttpMethod
-	(*HeaderField)(nil),             // 71: dodil.ignite.v1.HeaderField
-	(ExecutionStatus)(0),            // 72: dodil.ignite.v1.ExecutionStatus
+	(*AppMeta)(nil),                   // 0: dodil.ignite.v1.AppMeta
+	(*CodeSource)(nil),                // 1: dodil.ignite.v1.CodeSource
+	(*CompileSource)(nil),             // 2: dodil.ignite.v1.CompileSource
+	(*ImageSource)(nil),               // 3: dodil.ignite.v1.ImageSource
+	(*PrebuiltImage)(nil),             // 4: dodil.ignite.v1.PrebuiltImage
+	(*CodeArchive)(nil),               // 5: dodil.ignite.v1.CodeArchive
+	(*CreateAppRequest)(nil),          // 6: dodil.ignite.v1.CreateAppRequest
+	(*CreateAppResponse)(nil),         // 7: dodil.ignite.v1.CreateAppResponse
+	(*GetAppRequest)(nil),             // 8: dodil.ignite.v1.GetAppRequest
+	(*GetAppResponse)(nil),            // 9: dodil.ignite.v1.GetAppResponse
+	(*ListAppsRequest)(nil),           // 10: dodil.ignite.v1.ListAppsRequest
+	(*ListAppsResponse)(nil),          // 11: dodil.ignite.v1.ListAppsResponse
+	(*EnvVars)(nil),                   // 12: dodil.ignite.v1.EnvVars
+	(*UpdateAppConfigRequest)(nil),    // 13: dodil.ignite.v1.UpdateAppConfigRequest
+	(*UpdateAppConfigResponse)(nil),   // 14: dodil.ignite.v1.UpdateAppConfigResponse
+	(*DeleteAppRequest)(nil),          // 15: dodil.ignite.v1.DeleteAppRequest
+	(*DeleteAppResponse)(nil),         // 16: dodil.ignite.v1.DeleteAppResponse
+	(*GetAppStateRequest)(nil),        // 17: dodil.ignite.v1.GetAppStateRequest
+	(*GetAppStateResponse)(nil),       // 18: dodil.ignite.v1.GetAppStateResponse
+	(*DraftInfo)(nil),                 // 19: dodil.ignite.v1.DraftInfo
+	(*SaveDraftRequest)(nil),          // 20: dodil.ignite.v1.SaveDraftRequest
+	(*SaveDraftResponse)(nil),         // 21: dodil.ignite.v1.SaveDraftResponse
+	(*GetDraftInfoRequest)(nil),       // 22: dodil.ignite.v1.GetDraftInfoRequest
+	(*GetDraftInfoResponse)(nil),      // 23: dodil.ignite.v1.GetDraftInfoResponse
+	(*CompileDraftRequest)(nil),       // 24: dodil.ignite.v1.CompileDraftRequest
+	(*CompileDraftResponse)(nil),      // 25: dodil.ignite.v1.CompileDraftResponse
+	(*PublishDraftRequest)(nil),       // 26: dodil.ignite.v1.PublishDraftRequest
+	(*PublishDraftResponse)(nil),      // 27: dodil.ignite.v1.PublishDraftResponse
+	(*AppVersionInfo)(nil),            // 28: dodil.ignite.v1.AppVersionInfo
+	(*ListAppVersionsRequest)(nil),    // 29: dodil.ignite.v1.ListAppVersionsRequest
+	(*ListAppVersionsResponse)(nil),   // 30: dodil.ignite.v1.ListAppVersionsResponse
+	(*GetAppVersionRequest)(nil),      // 31: dodil.ignite.v1.GetAppVersionRequest
+	(*GetAppVersionResponse)(nil),     // 32: dodil.ignite.v1.GetAppVersionResponse
+	(*RollbackAppRequest)(nil),        // 33: dodil.ignite.v1.RollbackAppRequest
+	(*RollbackAppResponse)(nil),       // 34: dodil.ignite.v1.RollbackAppResponse
+	(*GetAppCodeRequest)(nil),         // 35: dodil.ignite.v1.GetAppCodeRequest
+	(*GetAppCodeResponse)(nil),        // 36: dodil.ignite.v1.GetAppCodeResponse
+	(*HttpContext)(nil),               // 37: dodil.ignite.v1.HttpContext
+	(*InvokeRequest)(nil),             // 38: dodil.ignite.v1.InvokeRequest
+	(*InvokeResponse)(nil),            // 39: dodil.ignite.v1.InvokeResponse
+	(*InvokeHead)(nil),                // 40: dodil.ignite.v1.InvokeHead
+	(*InvokeChunk)(nil),               // 41: dodil.ignite.v1.InvokeChunk
+	(*InvokeTrailer)(nil),             // 42: dodil.ignite.v1.InvokeTrailer
+	(*InvokeAsyncResponse)(nil),       // 43: dodil.ignite.v1.InvokeAsyncResponse
+	(*InvokeAsyncBatchRequest)(nil),   // 44: dodil.ignite.v1.InvokeAsyncBatchRequest
+	(*InvokeAsyncBatchResponse)(nil),  // 45: dodil.ignite.v1.InvokeAsyncBatchResponse
+	(*InvokeAsyncResult)(nil),         // 46: dodil.ignite.v1.InvokeAsyncResult
+	(*BatchError)(nil),                // 47: dodil.ignite.v1.BatchError
+	(*Execution)(nil),                 // 48: dodil.ignite.v1.Execution
+	(*ExecutionError)(nil),            // 49: dodil.ignite.v1.ExecutionError
+	(*ExecutionMetrics)(nil),          // 50: dodil.ignite.v1.ExecutionMetrics
+	(*GetExecutionRequest)(nil),       // 51: dodil.ignite.v1.GetExecutionRequest
+	(*GetExecutionResponse)(nil),      // 52: dodil.ignite.v1.GetExecutionResponse
+	(*ExecutionFilter)(nil),           // 53: dodil.ignite.v1.ExecutionFilter
+	(*ListExecutionsRequest)(nil),     // 54: dodil.ignite.v1.ListExecutionsRequest
+	(*ListExecutionsResponse)(nil),    // 55: dodil.ignite.v1.ListExecutionsResponse
+	(*FetchResponseRequest)(nil),      // 56: dodil.ignite.v1.FetchResponseRequest
+	(*CancelExecutionRequest)(nil),    // 57: dodil.ignite.v1.CancelExecutionRequest
+	(*CancelExecutionResponse)(nil),   // 58: dodil.ignite.v1.CancelExecutionResponse
+	(*RedriveExecutionRequest)(nil),   // 59: dodil.ignite.v1.RedriveExecutionRequest
+	(*RedriveExecutionResponse)(nil),  // 60: dodil.ignite.v1.RedriveExecutionResponse
+	(*RedriveExecutionsRequest)(nil),  // 61: dodil.ignite.v1.RedriveExecutionsRequest
+	(*RedriveExecutionsResponse)(nil), // 62: dodil.ignite.v1.RedriveExecutionsResponse
+	(*RedriveResult)(nil),             // 63: dodil.ignite.v1.RedriveResult
+	(*PurgeDeadLettersRequest)(nil),   // 64: dodil.ignite.v1.PurgeDeadLettersRequest
+	(*PurgeDeadLettersResponse)(nil),  // 65: dodil.ignite.v1.PurgeDeadLettersResponse
+	(*WatchExecutionRequest)(nil),     // 66: dodil.ignite.v1.WatchExecutionRequest
+	(*WatchExecutionResponse)(nil),    // 67: dodil.ignite.v1.WatchExecutionResponse
+	(*HealthCheckRequest)(nil),        // 68: dodil.ignite.v1.HealthCheckRequest
+	(*HealthCheckResponse)(nil),       // 69: dodil.ignite.v1.HealthCheckResponse
+	nil,                               // 70: dodil.ignite.v1.AppMeta.EnvEntry
+	nil,                               // 71: dodil.ignite.v1.CreateAppRequest.EnvEntry
+	nil,                               // 72: dodil.ignite.v1.EnvVars.ValuesEntry
+	nil,                               // 73: dodil.ignite.v1.UpdateAppConfigRequest.EnvEntry
+	nil,                               // 74: dodil.ignite.v1.HttpContext.HeadersEntry
+	nil,                               // 75: dodil.ignite.v1.InvokeHead.ResponseHeadersEntry
+	nil,                               // 76: dodil.ignite.v1.InvokeTrailer.TrailersEntry
+	nil,                               // 77: dodil.ignite.v1.Execution.ResponseHeadersEntry
+	(*Runtime)(nil),                   // 78: dodil.ignite.v1.Runtime
+	(*ResourceLimits)(nil),            // 79: dodil.ignite.v1.ResourceLimits
+	(ResourceTier)(0),                 // 80: dodil.ignite.v1.ResourceTier
+	(*ScalingConfig)(nil),             // 81: dodil.ignite.v1.ScalingConfig
+	(StorageMode)(0),                  // 82: dodil.ignite.v1.StorageMode
+	(DeploymentState)(0),              // 83: dodil.ignite.v1.DeploymentState
+	(DeploymentMode)(0),               // 84: dodil.ignite.v1.DeploymentMode
+	(*RetryPolicy)(nil),               // 85: dodil.ignite.v1.RetryPolicy
+	(VersionStatus)(0),                // 86: dodil.ignite.v1.VersionStatus
+	(CodeKind)(0),                     // 87: dodil.ignite.v1.CodeKind
+	(HttpMethod)(0),                   // 88: dodil.ignite.v1.HttpMethod
+	(*HeaderField)(nil),               // 89: dodil.ignite.v1.HeaderField
+	(*durationpb.Duration)(nil),       // 90: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),     // 91: google.protobuf.Timestamp
+	(ExecutionStatus)(0),              // 92: dodil.ignite.v1.ExecutionStatus
 }
 var file_dodil_ignite_v1_ignite_compute_proto_depIdxs = []int32{
-	61, // 0: dodil.ignite.v1.AppMeta.runtime:type_name -> dodil.ignite.v1.Runtime
-	62, // 1: dodil.ignite.v1.AppMeta.limits:type_name -> dodil.ignite.v1.ResourceLimits
-	53, // 2: dodil.ignite.v1.AppMeta.env:type_name -> dodil.ignite.v1.AppMeta.EnvEntry
-	63, // 3: dodil.ignite.v1.AppMeta.resource_tier:type_name -> dodil.ignite.v1.ResourceTier
-	64, // 4: dodil.ignite.v1.AppMeta.scaling:type_name -> dodil.ignite.v1.ScalingConfig
-	65, // 5: dodil.ignite.v1.AppMeta.storage_mode:type_name -> dodil.ignite.v1.StorageMode
-	66, // 6: dodil.ignite.v1.AppMeta.deployment_state:type_name -> dodil.ignite.v1.DeploymentState
-	67, // 7: dodil.ignite.v1.AppMeta.deployment_mode:type_name -> dodil.ignite.v1.DeploymentMode
-	2,  // 8: dodil.ignite.v1.CodeSource.compile:type_name -> dodil.ignite.v1.CompileSource
-	3,  // 9: dodil.ignite.v1.CodeSource.image:type_name -> dodil.ignite.v1.ImageSource
-	61, // 10: dodil.ignite.v1.CompileSource.runtime:type_name -> dodil.ignite.v1.Runtime
-	4,  // 11: dodil.ignite.v1.ImageSource.prebuilt:type_name -> dodil.ignite.v1.PrebuiltImage
-	5,  // 12: dodil.ignite.v1.ImageSource.from_code:type_name -> dodil.ignite.v1.CodeArchive
-	63, // 13: dodil.ignite.v1.CreateAppRequest.resource_tier:type_name -> dodil.ignite.v1.ResourceTier
-	54, // 14: dodil.ignite.v1.CreateAppRequest.env:type_name -> dodil.ignite.v1.CreateAppRequest.EnvEntry
-	1,  // 15: dodil.ignite.v1.CreateAppRequest.code:type_name -> dodil.ignite.v1.CodeSource
-	62, // 16: dodil.ignite.v1.CreateAppRequest.limits:type_name -> dodil.ignite.v1.ResourceLimits
-	64, // 17: dodil.ignite.v1.CreateAppRequest.scaling:type_name -> dodil.ignite.v1.ScalingConfig
-	65, // 18: dodil.ignite.v1.CreateAppRequest.storage_mode:type_name -> dodil.ignite.v1.StorageMode
-	66, // 19: dodil.ignite.v1.CreateAppResponse.deployment_state:type_name -> dodil.ignite.v1.DeploymentState
-	63, // 20: dodil.ignite.v1.CreateAppResponse.applied_tier:type_name -> dodil.ignite.v1.ResourceTier
-	62, // 21: dodil.ignite.v1.CreateAppResponse.applied_limits:type_name -> dodil.ignite.v1.ResourceLimits
-	0,  // 22: dodil.ignite.v1.GetAppResponse.app:type_name -> dodil.ignite.v1.AppMeta
-	0,  // 23: dodil.ignite.v1.ListAppsResponse.apps:type_name -> dodil.ignite.v1.AppMeta
-	55, // 24: dodil.ignite.v1.EnvVars.values:type_name -> dodil.ignite.v1.EnvVars.ValuesEntry
-	63, // 25: dodil.ignite.v1.UpdateAppConfigRequest.resource_tier:type_name -> dodil.ignite.v1.ResourceTier
-	56, // 26: dodil.ignite.v1.UpdateAppConfigRequest.env:type_name -> dodil.ignite.v1.UpdateAppConfigRequest.EnvEntry
-	12, // 27: dodil.ignite.v1.UpdateAppConfigRequest.replace_env:type_name -> dodil.ignite.v1.EnvVars
-	62, // 28: dodil.ignite.v1.UpdateAppConfigRequest.limits:type_name -> dodil.ignite.v1.ResourceLimits
-	64, // 29: dodil.ignite.v1.UpdateAppConfigRequest.scaling:type_name -> dodil.ignite.v1.ScalingConfig
-	65, // 30: dodil.ignite.v1.UpdateAppConfigRequest.storage_mode:type_name -> dodil.ignite.v1.StorageMode
-	0,  // 31: dodil.ignite.v1.UpdateAppConfigResponse.app:type_name -> dodil.ignite.v1.AppMeta
-	66, // 32: dodil.ignite.v1.GetAppStateResponse.deployment_state:type_name -> dodil.ignite.v1.DeploymentState
-	68, // 33: dodil.ignite.v1.DraftInfo.status:type_name -> dodil.ignite.v1.VersionStatus
-	69, // 34: dodil.ignite.v1.DraftInfo.code_kind:type_name -> dodil.ignite.v1.CodeKind
-	61, // 35: dodil.ignite.v1.DraftInfo.runtime:type_name -> dodil.ignite.v1.Runtime
-	1,  // 36: dodil.ignite.v1.SaveDraftRequest.code:type_name -> dodil.ignite.v1.CodeSource
-	19, // 37: dodil.ignite.v1.SaveDraftResponse.draft:type_name -> dodil.ignite.v1.DraftInfo
-	19, // 38: dodil.ignite.v1.GetDraftInfoResponse.draft:type_name -> dodil.ignite.v1.DraftInfo
-	19, // 39: dodil.ignite.v1.CompileDraftResponse.draft:type_name -> dodil.ignite.v1.DraftInfo
-	0,  // 40: dodil.ignite.v1.PublishDraftResponse.app:type_name -> dodil.ignite.v1.AppMeta
-	68, // 41: dodil.ignite.v1.AppVersionInfo.status:type_name -> dodil.ignite.v1.VersionStatus
-	63, // 42: dodil.ignite.v1.AppVersionInfo.resource_tier:type_name -> dodil.ignite.v1.ResourceTier
-	61, // 43: dodil.ignite.v1.AppVersionInfo.runtime:type_name -> dodil.ignite.v1.Runtime
-	69, // 44: dodil.ignite.v1.AppVersionInfo.code_kind:type_name -> dodil.ignite.v1.CodeKind
-	28, // 45: dodil.ignite.v1.ListAppVersionsResponse.versions:type_name -> dodil.ignite.v1.AppVersionInfo
-	0,  // 46: dodil.ignite.v1.GetAppVersionResponse.app:type_name -> dodil.ignite.v1.AppMeta
-	0,  // 47: dodil.ignite.v1.RollbackAppResponse.app:type_name -> dodil.ignite.v1.AppMeta
-	69, // 48: dodil.ignite.v1.GetAppCodeResponse.code_kind:type_name -> dodil.ignite.v1.CodeKind
-	70, // 49: dodil.ignite.v1.HttpContext.method:type_name -> dodil.ignite.v1.HttpMethod
-	57, // 50: dodil.ignite.v1.HttpContext.headers:type_name -> dodil.ignite.v1.HttpContext.HeadersEntry
-	71, // 51: dodil.ignite.v1.HttpContext.header_fields:type_name -> dodil.ignite.v1.HeaderField
-	37, // 52: dodil.ignite.v1.InvokeRequest.http:type_name -> dodil.ignite.v1.HttpContext
-	40, // 53: dodil.ignite.v1.InvokeResponse.head:type_name -> dodil.ignite.v1.InvokeHead
-	41, // 54: dodil.ignite.v1.InvokeResponse.chunk:type_name -> dodil.ignite.v1.InvokeChunk
-	42, // 55: dodil.ignite.v1.InvokeResponse.trailer:type_name -> dodil.ignite.v1.InvokeTrailer
-	58, // 56: dodil.ignite.v1.InvokeHead.response_headers:type_name -> dodil.ignite.v1.InvokeHead.ResponseHeadersEntry
-	71, // 57: dodil.ignite.v1.InvokeHead.response_header_fields:type_name -> dodil.ignite.v1.HeaderField
-	59, // 58: dodil.ignite.v1.InvokeTrailer.trailers:type_name -> dodil.ignite.v1.InvokeTrailer.TrailersEntry
-	72, // 59: dodil.ignite.v1.Execution.status:type_name -> dodil.ignite.v1.ExecutionStatus
-	46, // 60: dodil.ignite.v1.Execution.metrics:type_name -> dodil.ignite.v1.ExecutionMetrics
-	45, // 61: dodil.ignite.v1.Execution.error:type_name -> dodil.ignite.v1.ExecutionError
-	60, // 62: dodil.ignite.v1.Execution.response_headers:type_name -> dodil.ignite.v1.Execution.ResponseHeadersEntry
-	44, // 63: dodil.ignite.v1.GetExecutionResponse.execution:type_name -> dodil.ignite.v1.Execution
-	44, // 64: dodil.ignite.v1.WatchExecutionResponse.execution:type_name -> dodil.ignite.v1.Execution
-	6,  // 65: dodil.ignite.v1.ComputeService.CreateApp:input_type -> dodil.ignite.v1.CreateAppRequest
-	8,  // 66: dodil.ignite.v1.ComputeService.GetApp:input_type -> dodil.ignite.v1.GetAppRequest
-	10, // 67: dodil.ignite.v1.ComputeService.ListApps:input_type -> dodil.ignite.v1.ListAppsRequest
-	13, // 68: dodil.ignite.v1.ComputeService.UpdateAppConfig:input_type -> dodil.ignite.v1.UpdateAppConfigRequest
-	15, // 69: dodil.ignite.v1.ComputeService.DeleteApp:input_type -> dodil.ignite.v1.DeleteAppRequest
-	17, // 70: dodil.ignite.v1.ComputeService.GetAppState:input_type -> dodil.ignite.v1.GetAppStateRequest
-	20, // 71: dodil.ignite.v1.ComputeService.SaveDraft:input_type -> dodil.ignite.v1.SaveDraftRequest
-	22, // 72: dodil.ignite.v1.ComputeService.GetDraftInfo:input_type -> dodil.ignite.v1.GetDraftInfoRequest
-	24, // 73: dodil.ignite.v1.ComputeService.CompileDraft:input_type -> dodil.ignite.v1.CompileDraftRequest
-	26, // 74: dodil.ignite.v1.ComputeService.PublishDraft:input_type -> dodil.ignite.v1.PublishDraftRequest
-	29, // 75: dodil.ignite.v1.ComputeService.ListAppVersions:input_type -> dodil.ignite.v1.ListAppVersionsRequest
-	31, // 76: dodil.ignite.v1.ComputeService.GetAppVersion:input_type -> dodil.ignite.v1.GetAppVersionRequest
-	33, // 77: dodil.ignite.v1.ComputeService.RollbackApp:input_type -> dodil.ignite.v1.RollbackAppRequest
-	35, // 78: dodil.ignite.v1.ComputeService.GetAppCode:input_type -> dodil.ignite.v1.GetAppCodeRequest
-	38, // 79: dodil.ignite.v1.ComputeService.Invoke:input_type -> dodil.ignite.v1.InvokeRequest
-	38, // 80: dodil.ignite.v1.ComputeService.InvokeAsync:input_type -> dodil.ignite.v1.InvokeRequest
-	47, // 81: dodil.ignite.v1.ComputeService.GetExecution:input_type -> dodil.ignite.v1.GetExecutionRequest
-	49, // 82: dodil.ignite.v1.ComputeService.WatchExecution:input_type -> dodil.ignite.v1.WatchExecutionRequest
-	51, // 83: dodil.ignite.v1.ComputeService.HealthCheck:input_type -> dodil.ignite.v1.HealthCheckRequest
-	7,  // 84: dodil.ignite.v1.ComputeService.CreateApp:output_type -> dodil.ignite.v1.CreateAppResponse
-	9,  // 85: dodil.ignite.v1.ComputeService.GetApp:output_type -> dodil.ignite.v1.GetAppResponse
-	11, // 86: dodil.ignite.v1.ComputeService.ListApps:output_type -> dodil.ignite.v1.ListAppsResponse
-	14, // 87: dodil.ignite.v1.ComputeService.UpdateAppConfig:output_type -> dodil.ignite.v1.UpdateAppConfigResponse
-	16, // 88: dodil.ignite.v1.ComputeService.DeleteApp:output_type -> dodil.ignite.v1.DeleteAppResponse
-	18, // 89: dodil.ignite.v1.ComputeService.GetAppState:output_type -> dodil.ignite.v1.GetAppStateResponse
-	21, // 90: dodil.ignite.v1.ComputeService.SaveDraft:output_type -> dodil.ignite.v1.SaveDraftResponse
-	23, // 91: dodil.ignite.v1.ComputeService.GetDraftInfo:output_type -> dodil.ignite.v1.GetDraftInfoResponse
-	25, // 92: dodil.ignite.v1.ComputeService.CompileDraft:output_type -> dodil.ignite.v1.CompileDraftResponse
-	27, // 93: dodil.ignite.v1.ComputeService.PublishDraft:output_type -> dodil.ignite.v1.PublishDraftResponse
-	30, // 94: dodil.ignite.v1.ComputeService.ListAppVersions:output_type -> dodil.ignite.v1.ListAppVersionsResponse
-	32, // 95: dodil.ignite.v1.ComputeService.GetAppVersion:output_type -> dodil.ignite.v1.GetAppVersionResponse
-	34, // 96: dodil.ignite.v1.ComputeService.RollbackApp:output_type -> dodil.ignite.v1.RollbackAppResponse
-	36, // 97: dodil.ignite.v1.ComputeService.GetAppCode:output_type -> dodil.ignite.v1.GetAppCodeResponse
-	39, // 98: dodil.ignite.v1.ComputeService.Invoke:output_type -> dodil.ignite.v1.InvokeResponse
-	43, // 99: dodil.ignite.v1.ComputeService.InvokeAsync:output_type -> dodil.ignite.v1.InvokeAsyncResponse
-	48, // 100: dodil.ignite.v1.ComputeService.GetExecution:output_type -> dodil.ignite.v1.GetExecutionResponse
-	50, // 101: dodil.ignite.v1.ComputeService.WatchExecution:output_type -> dodil.ignite.v1.WatchExecutionResponse
-	52, // 102: dodil.ignite.v1.ComputeService.HealthCheck:output_type -> dodil.ignite.v1.HealthCheckResponse
-	84, // [84:103] is the sub-list for method output_type
-	65, // [65:84] is the sub-list for method input_type
-	65, // [65:65] is the sub-list for extension type_name
-	65, // [65:65] is the sub-list for extension extendee
-	0,  // [0:65] is the sub-list for field type_name
+	78,  // 0: dodil.ignite.v1.AppMeta.runtime:type_name -> dodil.ignite.v1.Runtime
+	79,  // 1: dodil.ignite.v1.AppMeta.limits:type_name -> dodil.ignite.v1.ResourceLimits
+	70,  // 2: dodil.ignite.v1.AppMeta.env:type_name -> dodil.ignite.v1.AppMeta.EnvEntry
+	80,  // 3: dodil.ignite.v1.AppMeta.resource_tier:type_name -> dodil.ignite.v1.ResourceTier
+	81,  // 4: dodil.ignite.v1.AppMeta.scaling:type_name -> dodil.ignite.v1.ScalingConfig
+	82,  // 5: dodil.ignite.v1.AppMeta.storage_mode:type_name -> dodil.ignite.v1.StorageMode
+	83,  // 6: dodil.ignite.v1.AppMeta.deployment_state:type_name -> dodil.ignite.v1.DeploymentState
+	84,  // 7: dodil.ignite.v1.AppMeta.deployment_mode:type_name -> dodil.ignite.v1.DeploymentMode
+	85,  // 8: dodil.ignite.v1.AppMeta.retry:type_name -> dodil.ignite.v1.RetryPolicy
+	2,   // 9: dodil.ignite.v1.CodeSource.compile:type_name -> dodil.ignite.v1.CompileSource
+	3,   // 10: dodil.ignite.v1.CodeSource.image:type_name -> dodil.ignite.v1.ImageSource
+	78,  // 11: dodil.ignite.v1.CompileSource.runtime:type_name -> dodil.ignite.v1.Runtime
+	4,   // 12: dodil.ignite.v1.ImageSource.prebuilt:type_name -> dodil.ignite.v1.PrebuiltImage
+	5,   // 13: dodil.ignite.v1.ImageSource.from_code:type_name -> dodil.ignite.v1.CodeArchive
+	80,  // 14: dodil.ignite.v1.CreateAppRequest.resource_tier:type_name -> dodil.ignite.v1.ResourceTier
+	71,  // 15: dodil.ignite.v1.CreateAppRequest.env:type_name -> dodil.ignite.v1.CreateAppRequest.EnvEntry
+	1,   // 16: dodil.ignite.v1.CreateAppRequest.code:type_name -> dodil.ignite.v1.CodeSource
+	79,  // 17: dodil.ignite.v1.CreateAppRequest.limits:type_name -> dodil.ignite.v1.ResourceLimits
+	81,  // 18: dodil.ignite.v1.CreateAppRequest.scaling:type_name -> dodil.ignite.v1.ScalingConfig
+	82,  // 19: dodil.ignite.v1.CreateAppRequest.storage_mode:type_name -> dodil.ignite.v1.StorageMode
+	85,  // 20: dodil.ignite.v1.CreateAppRequest.retry:type_name -> dodil.ignite.v1.RetryPolicy
+	83,  // 21: dodil.ignite.v1.CreateAppResponse.deployment_state:type_name -> dodil.ignite.v1.DeploymentState
+	80,  // 22: dodil.ignite.v1.CreateAppResponse.applied_tier:type_name -> dodil.ignite.v1.ResourceTier
+	79,  // 23: dodil.ignite.v1.CreateAppResponse.applied_limits:type_name -> dodil.ignite.v1.ResourceLimits
+	0,   // 24: dodil.ignite.v1.GetAppResponse.app:type_name -> dodil.ignite.v1.AppMeta
+	0,   // 25: dodil.ignite.v1.ListAppsResponse.apps:type_name -> dodil.ignite.v1.AppMeta
+	72,  // 26: dodil.ignite.v1.EnvVars.values:type_name -> dodil.ignite.v1.EnvVars.ValuesEntry
+	80,  // 27: dodil.ignite.v1.UpdateAppConfigRequest.resource_tier:type_name -> dodil.ignite.v1.ResourceTier
+	73,  // 28: dodil.ignite.v1.UpdateAppConfigRequest.env:type_name -> dodil.ignite.v1.UpdateAppConfigRequest.EnvEntry
+	12,  // 29: dodil.ignite.v1.UpdateAppConfigRequest.replace_env:type_name -> dodil.ignite.v1.EnvVars
+	79,  // 30: dodil.ignite.v1.UpdateAppConfigRequest.limits:type_name -> dodil.ignite.v1.ResourceLimits
+	81,  // 31: dodil.ignite.v1.UpdateAppConfigRequest.scaling:type_name -> dodil.ignite.v1.ScalingConfig
+	82,  // 32: dodil.ignite.v1.UpdateAppConfigRequest.storage_mode:type_name -> dodil.ignite.v1.StorageMode
+	85,  // 33: dodil.ignite.v1.UpdateAppConfigRequest.retry:type_name -> dodil.ignite.v1.RetryPolicy
+	0,   // 34: dodil.ignite.v1.UpdateAppConfigResponse.app:type_name -> dodil.ignite.v1.AppMeta
+	83,  // 35: dodil.ignite.v1.GetAppStateResponse.deployment_state:type_name -> dodil.ignite.v1.DeploymentState
+	86,  // 36: dodil.ignite.v1.DraftInfo.status:type_name -> dodil.ignite.v1.VersionStatus
+	87,  // 37: dodil.ignite.v1.DraftInfo.code_kind:type_name -> dodil.ignite.v1.CodeKind
+	78,  // 38: dodil.ignite.v1.DraftInfo.runtime:type_name -> dodil.ignite.v1.Runtime
+	1,   // 39: dodil.ignite.v1.SaveDraftRequest.code:type_name -> dodil.ignite.v1.CodeSource
+	19,  // 40: dodil.ignite.v1.SaveDraftResponse.draft:type_name -> dodil.ignite.v1.DraftInfo
+	19,  // 41: dodil.ignite.v1.GetDraftInfoResponse.draft:type_name -> dodil.ignite.v1.DraftInfo
+	19,  // 42: dodil.ignite.v1.CompileDraftResponse.draft:type_name -> dodil.ignite.v1.DraftInfo
+	0,   // 43: dodil.ignite.v1.PublishDraftResponse.app:type_name -> dodil.ignite.v1.AppMeta
+	86,  // 44: dodil.ignite.v1.AppVersionInfo.status:type_name -> dodil.ignite.v1.VersionStatus
+	80,  // 45: dodil.ignite.v1.AppVersionInfo.resource_tier:type_name -> dodil.ignite.v1.ResourceTier
+	78,  // 46: dodil.ignite.v1.AppVersionInfo.runtime:type_name -> dodil.ignite.v1.Runtime
+	87,  // 47: dodil.ignite.v1.AppVersionInfo.code_kind:type_name -> dodil.ignite.v1.CodeKind
+	28,  // 48: dodil.ignite.v1.ListAppVersionsResponse.versions:type_name -> dodil.ignite.v1.AppVersionInfo
+	0,   // 49: dodil.ignite.v1.GetAppVersionResponse.app:type_name -> dodil.ignite.v1.AppMeta
+	0,   // 50: dodil.ignite.v1.RollbackAppResponse.app:type_name -> dodil.ignite.v1.AppMeta
+	87,  // 51: dodil.ignite.v1.GetAppCodeResponse.code_kind:type_name -> dodil.ignite.v1.CodeKind
+	88,  // 52: dodil.ignite.v1.HttpContext.method:type_name -> dodil.ignite.v1.HttpMethod
+	74,  // 53: dodil.ignite.v1.HttpContext.headers:type_name -> dodil.ignite.v1.HttpContext.HeadersEntry
+	89,  // 54: dodil.ignite.v1.HttpContext.header_fields:type_name -> dodil.ignite.v1.HeaderField
+	37,  // 55: dodil.ignite.v1.InvokeRequest.http:type_name -> dodil.ignite.v1.HttpContext
+	90,  // 56: dodil.ignite.v1.InvokeRequest.delay:type_name -> google.protobuf.Duration
+	91,  // 57: dodil.ignite.v1.InvokeRequest.not_before:type_name -> google.protobuf.Timestamp
+	85,  // 58: dodil.ignite.v1.InvokeRequest.retry:type_name -> dodil.ignite.v1.RetryPolicy
+	40,  // 59: dodil.ignite.v1.InvokeResponse.head:type_name -> dodil.ignite.v1.InvokeHead
+	41,  // 60: dodil.ignite.v1.InvokeResponse.chunk:type_name -> dodil.ignite.v1.InvokeChunk
+	42,  // 61: dodil.ignite.v1.InvokeResponse.trailer:type_name -> dodil.ignite.v1.InvokeTrailer
+	75,  // 62: dodil.ignite.v1.InvokeHead.response_headers:type_name -> dodil.ignite.v1.InvokeHead.ResponseHeadersEntry
+	89,  // 63: dodil.ignite.v1.InvokeHead.response_header_fields:type_name -> dodil.ignite.v1.HeaderField
+	76,  // 64: dodil.ignite.v1.InvokeTrailer.trailers:type_name -> dodil.ignite.v1.InvokeTrailer.TrailersEntry
+	38,  // 65: dodil.ignite.v1.InvokeAsyncBatchRequest.requests:type_name -> dodil.ignite.v1.InvokeRequest
+	46,  // 66: dodil.ignite.v1.InvokeAsyncBatchResponse.results:type_name -> dodil.ignite.v1.InvokeAsyncResult
+	47,  // 67: dodil.ignite.v1.InvokeAsyncResult.error:type_name -> dodil.ignite.v1.BatchError
+	92,  // 68: dodil.ignite.v1.Execution.status:type_name -> dodil.ignite.v1.ExecutionStatus
+	50,  // 69: dodil.ignite.v1.Execution.metrics:type_name -> dodil.ignite.v1.ExecutionMetrics
+	49,  // 70: dodil.ignite.v1.Execution.error:type_name -> dodil.ignite.v1.ExecutionError
+	77,  // 71: dodil.ignite.v1.Execution.response_headers:type_name -> dodil.ignite.v1.Execution.ResponseHeadersEntry
+	90,  // 72: dodil.ignite.v1.GetExecutionRequest.wait:type_name -> google.protobuf.Duration
+	48,  // 73: dodil.ignite.v1.GetExecutionResponse.execution:type_name -> dodil.ignite.v1.Execution
+	92,  // 74: dodil.ignite.v1.ExecutionFilter.statuses:type_name -> dodil.ignite.v1.ExecutionStatus
+	91,  // 75: dodil.ignite.v1.ExecutionFilter.from:type_name -> google.protobuf.Timestamp
+	91,  // 76: dodil.ignite.v1.ExecutionFilter.to:type_name -> google.protobuf.Timestamp
+	92,  // 77: dodil.ignite.v1.ListExecutionsRequest.statuses:type_name -> dodil.ignite.v1.ExecutionStatus
+	91,  // 78: dodil.ignite.v1.ListExecutionsRequest.from:type_name -> google.protobuf.Timestamp
+	91,  // 79: dodil.ignite.v1.ListExecutionsRequest.to:type_name -> google.protobuf.Timestamp
+	48,  // 80: dodil.ignite.v1.ListExecutionsResponse.executions:type_name -> dodil.ignite.v1.Execution
+	48,  // 81: dodil.ignite.v1.CancelExecutionResponse.execution:type_name -> dodil.ignite.v1.Execution
+	53,  // 82: dodil.ignite.v1.RedriveExecutionsRequest.filter:type_name -> dodil.ignite.v1.ExecutionFilter
+	63,  // 83: dodil.ignite.v1.RedriveExecutionsResponse.results:type_name -> dodil.ignite.v1.RedriveResult
+	47,  // 84: dodil.ignite.v1.RedriveResult.error:type_name -> dodil.ignite.v1.BatchError
+	53,  // 85: dodil.ignite.v1.PurgeDeadLettersRequest.filter:type_name -> dodil.ignite.v1.ExecutionFilter
+	48,  // 86: dodil.ignite.v1.WatchExecutionResponse.execution:type_name -> dodil.ignite.v1.Execution
+	6,   // 87: dodil.ignite.v1.ComputeService.CreateApp:input_type -> dodil.ignite.v1.CreateAppRequest
+	8,   // 88: dodil.ignite.v1.ComputeService.GetApp:input_type -> dodil.ignite.v1.GetAppRequest
+	10,  // 89: dodil.ignite.v1.ComputeService.ListApps:input_type -> dodil.ignite.v1.ListAppsRequest
+	13,  // 90: dodil.ignite.v1.ComputeService.UpdateAppConfig:input_type -> dodil.ignite.v1.UpdateAppConfigRequest
+	15,  // 91: dodil.ignite.v1.ComputeService.DeleteApp:input_type -> dodil.ignite.v1.DeleteAppRequest
+	17,  // 92: dodil.ignite.v1.ComputeService.GetAppState:input_type -> dodil.ignite.v1.GetAppStateRequest
+	20,  // 93: dodil.ignite.v1.ComputeService.SaveDraft:input_type -> dodil.ignite.v1.SaveDraftRequest
+	22,  // 94: dodil.ignite.v1.ComputeService.GetDraftInfo:input_type -> dodil.ignite.v1.GetDraftInfoRequest
+	24,  // 95: dodil.ignite.v1.ComputeService.CompileDraft:input_type -> dodil.ignite.v1.CompileDraftRequest
+	26,  // 96: dodil.ignite.v1.ComputeService.PublishDraft:input_type -> dodil.ignite.v1.PublishDraftRequest
+	29,  // 97: dodil.ignite.v1.ComputeService.ListAppVersions:input_type -> dodil.ignite.v1.ListAppVersionsRequest
+	31,  // 98: dodil.ignite.v1.ComputeService.GetAppVersion:input_type -> dodil.ignite.v1.GetAppVersionRequest
+	33,  // 99: dodil.ignite.v1.ComputeService.RollbackApp:input_type -> dodil.ignite.v1.RollbackAppRequest
+	35,  // 100: dodil.ignite.v1.ComputeService.GetAppCode:input_type -> dodil.ignite.v1.GetAppCodeRequest
+	38,  // 101: dodil.ignite.v1.ComputeService.Invoke:input_type -> dodil.ignite.v1.InvokeRequest
+	38,  // 102: dodil.ignite.v1.ComputeService.InvokeAsync:input_type -> dodil.ignite.v1.InvokeRequest
+	44,  // 103: dodil.ignite.v1.ComputeService.InvokeAsyncBatch:input_type -> dodil.ignite.v1.InvokeAsyncBatchRequest
+	51,  // 104: dodil.ignite.v1.ComputeService.GetExecution:input_type -> dodil.ignite.v1.GetExecutionRequest
+	54,  // 105: dodil.ignite.v1.ComputeService.ListExecutions:input_type -> dodil.ignite.v1.ListExecutionsRequest
+	56,  // 106: dodil.ignite.v1.ComputeService.FetchResponse:input_type -> dodil.ignite.v1.FetchResponseRequest
+	57,  // 107: dodil.ignite.v1.ComputeService.CancelExecution:input_type -> dodil.ignite.v1.CancelExecutionRequest
+	59,  // 108: dodil.ignite.v1.ComputeService.RedriveExecution:input_type -> dodil.ignite.v1.RedriveExecutionRequest
+	61,  // 109: dodil.ignite.v1.ComputeService.RedriveExecutions:input_type -> dodil.ignite.v1.RedriveExecutionsRequest
+	64,  // 110: dodil.ignite.v1.ComputeService.PurgeDeadLetters:input_type -> dodil.ignite.v1.PurgeDeadLettersRequest
+	66,  // 111: dodil.ignite.v1.ComputeService.WatchExecution:input_type -> dodil.ignite.v1.WatchExecutionRequest
+	68,  // 112: dodil.ignite.v1.ComputeService.HealthCheck:input_type -> dodil.ignite.v1.HealthCheckRequest
+	7,   // 113: dodil.ignite.v1.ComputeService.CreateApp:output_type -> dodil.ignite.v1.CreateAppResponse
+	9,   // 114: dodil.ignite.v1.ComputeService.GetApp:output_type -> dodil.ignite.v1.GetAppResponse
+	11,  // 115: dodil.ignite.v1.ComputeService.ListApps:output_type -> dodil.ignite.v1.ListAppsResponse
+	14,  // 116: dodil.ignite.v1.ComputeService.UpdateAppConfig:output_type -> dodil.ignite.v1.UpdateAppConfigResponse
+	16,  // 117: dodil.ignite.v1.ComputeService.DeleteApp:output_type -> dodil.ignite.v1.DeleteAppResponse
+	18,  // 118: dodil.ignite.v1.ComputeService.GetAppState:output_type -> dodil.ignite.v1.GetAppStateResponse
+	21,  // 119: dodil.ignite.v1.ComputeService.SaveDraft:output_type -> dodil.ignite.v1.SaveDraftResponse
+	23,  // 120: dodil.ignite.v1.ComputeService.GetDraftInfo:output_type -> dodil.ignite.v1.GetDraftInfoResponse
+	25,  // 121: dodil.ignite.v1.ComputeService.CompileDraft:output_type -> dodil.ignite.v1.CompileDraftResponse
+	27,  // 122: dodil.ignite.v1.ComputeService.PublishDraft:output_type -> dodil.ignite.v1.PublishDraftResponse
+	30,  // 123: dodil.ignite.v1.ComputeService.ListAppVersions:output_type -> dodil.ignite.v1.ListAppVersionsResponse
+	32,  // 124: dodil.ignite.v1.ComputeService.GetAppVersion:output_type -> dodil.ignite.v1.GetAppVersionResponse
+	34,  // 125: dodil.ignite.v1.ComputeService.RollbackApp:output_type -> dodil.ignite.v1.RollbackAppResponse
+	36,  // 126: dodil.ignite.v1.ComputeService.GetAppCode:output_type -> dodil.ignite.v1.GetAppCodeResponse
+	39,  // 127: dodil.ignite.v1.ComputeService.Invoke:output_type -> dodil.ignite.v1.InvokeResponse
+	43,  // 128: dodil.ignite.v1.ComputeService.InvokeAsync:output_type -> dodil.ignite.v1.InvokeAsyncResponse
+	45,  // 129: dodil.ignite.v1.ComputeService.InvokeAsyncBatch:output_type -> dodil.ignite.v1.InvokeAsyncBatchResponse
+	52,  // 130: dodil.ignite.v1.ComputeService.GetExecution:output_type -> dodil.ignite.v1.GetExecutionResponse
+	55,  // 131: dodil.ignite.v1.ComputeService.ListExecutions:output_type -> dodil.ignite.v1.ListExecutionsResponse
+	39,  // 132: dodil.ignite.v1.ComputeService.FetchResponse:output_type -> dodil.ignite.v1.InvokeResponse
+	58,  // 133: dodil.ignite.v1.ComputeService.CancelExecution:output_type -> dodil.ignite.v1.CancelExecutionResponse
+	60,  // 134: dodil.ignite.v1.ComputeService.RedriveExecution:output_type -> dodil.ignite.v1.RedriveExecutionResponse
+	62,  // 135: dodil.ignite.v1.ComputeService.RedriveExecutions:output_type -> dodil.ignite.v1.RedriveExecutionsResponse
+	65,  // 136: dodil.ignite.v1.ComputeService.PurgeDeadLetters:output_type -> dodil.ignite.v1.PurgeDeadLettersResponse
+	67,  // 137: dodil.ignite.v1.ComputeService.WatchExecution:output_type -> dodil.ignite.v1.WatchExecutionResponse
+	69,  // 138: dodil.ignite.v1.ComputeService.HealthCheck:output_type -> dodil.ignite.v1.HealthCheckResponse
+	113, // [113:139] is the sub-list for method output_type
+	87,  // [87:113] is the sub-list for method input_type
+	87,  // [87:87] is the sub-list for extension type_name
+	87,  // [87:87] is the sub-list for extension extendee
+	0,   // [0:87] is the sub-list for field type_name
 }
 
 func init() { file_dodil_ignite_v1_ignite_compute_proto_init() }
@@ -4198,7 +5521,7 @@ func file_dodil_ignite_v1_ignite_compute_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dodil_ignite_v1_ignite_compute_proto_rawDesc), len(file_dodil_ignite_v1_ignite_compute_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   61,
+			NumMessages:   78,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,25 +21,32 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ComputeService_CreateApp_FullMethodName       = "/dodil.ignite.v1.ComputeService/CreateApp"
-	ComputeService_GetApp_FullMethodName          = "/dodil.ignite.v1.ComputeService/GetApp"
-	ComputeService_ListApps_FullMethodName        = "/dodil.ignite.v1.ComputeService/ListApps"
-	ComputeService_UpdateAppConfig_FullMethodName = "/dodil.ignite.v1.ComputeService/UpdateAppConfig"
-	ComputeService_DeleteApp_FullMethodName       = "/dodil.ignite.v1.ComputeService/DeleteApp"
-	ComputeService_GetAppState_FullMethodName     = "/dodil.ignite.v1.ComputeService/GetAppState"
-	ComputeService_SaveDraft_FullMethodName       = "/dodil.ignite.v1.ComputeService/SaveDraft"
-	ComputeService_GetDraftInfo_FullMethodName    = "/dodil.ignite.v1.ComputeService/GetDraftInfo"
-	ComputeService_CompileDraft_FullMethodName    = "/dodil.ignite.v1.ComputeService/CompileDraft"
-	ComputeService_PublishDraft_FullMethodName    = "/dodil.ignite.v1.ComputeService/PublishDraft"
-	ComputeService_ListAppVersions_FullMethodName = "/dodil.ignite.v1.ComputeService/ListAppVersions"
-	ComputeService_GetAppVersion_FullMethodName   = "/dodil.ignite.v1.ComputeService/GetAppVersion"
-	ComputeService_RollbackApp_FullMethodName     = "/dodil.ignite.v1.ComputeService/RollbackApp"
-	ComputeService_GetAppCode_FullMethodName      = "/dodil.ignite.v1.ComputeService/GetAppCode"
-	ComputeService_Invoke_FullMethodName          = "/dodil.ignite.v1.ComputeService/Invoke"
-	ComputeService_InvokeAsync_FullMethodName     = "/dodil.ignite.v1.ComputeService/InvokeAsync"
-	ComputeService_GetExecution_FullMethodName    = "/dodil.ignite.v1.ComputeService/GetExecution"
-	ComputeService_WatchExecution_FullMethodName  = "/dodil.ignite.v1.ComputeService/WatchExecution"
-	ComputeService_HealthCheck_FullMethodName     = "/dodil.ignite.v1.ComputeService/HealthCheck"
+	ComputeService_CreateApp_FullMethodName         = "/dodil.ignite.v1.ComputeService/CreateApp"
+	ComputeService_GetApp_FullMethodName            = "/dodil.ignite.v1.ComputeService/GetApp"
+	ComputeService_ListApps_FullMethodName          = "/dodil.ignite.v1.ComputeService/ListApps"
+	ComputeService_UpdateAppConfig_FullMethodName   = "/dodil.ignite.v1.ComputeService/UpdateAppConfig"
+	ComputeService_DeleteApp_FullMethodName         = "/dodil.ignite.v1.ComputeService/DeleteApp"
+	ComputeService_GetAppState_FullMethodName       = "/dodil.ignite.v1.ComputeService/GetAppState"
+	ComputeService_SaveDraft_FullMethodName         = "/dodil.ignite.v1.ComputeService/SaveDraft"
+	ComputeService_GetDraftInfo_FullMethodName      = "/dodil.ignite.v1.ComputeService/GetDraftInfo"
+	ComputeService_CompileDraft_FullMethodName      = "/dodil.ignite.v1.ComputeService/CompileDraft"
+	ComputeService_PublishDraft_FullMethodName      = "/dodil.ignite.v1.ComputeService/PublishDraft"
+	ComputeService_ListAppVersions_FullMethodName   = "/dodil.ignite.v1.ComputeService/ListAppVersions"
+	ComputeService_GetAppVersion_FullMethodName     = "/dodil.ignite.v1.ComputeService/GetAppVersion"
+	ComputeService_RollbackApp_FullMethodName       = "/dodil.ignite.v1.ComputeService/RollbackApp"
+	ComputeService_GetAppCode_FullMethodName        = "/dodil.ignite.v1.ComputeService/GetAppCode"
+	ComputeService_Invoke_FullMethodName            = "/dodil.ignite.v1.ComputeService/Invoke"
+	ComputeService_InvokeAsync_FullMethodName       = "/dodil.ignite.v1.ComputeService/InvokeAsync"
+	ComputeService_InvokeAsyncBatch_FullMethodName  = "/dodil.ignite.v1.ComputeService/InvokeAsyncBatch"
+	ComputeService_GetExecution_FullMethodName      = "/dodil.ignite.v1.ComputeService/GetExecution"
+	ComputeService_ListExecutions_FullMethodName    = "/dodil.ignite.v1.ComputeService/ListExecutions"
+	ComputeService_FetchResponse_FullMethodName     = "/dodil.ignite.v1.ComputeService/FetchResponse"
+	ComputeService_CancelExecution_FullMethodName   = "/dodil.ignite.v1.ComputeService/CancelExecution"
+	ComputeService_RedriveExecution_FullMethodName  = "/dodil.ignite.v1.ComputeService/RedriveExecution"
+	ComputeService_RedriveExecutions_FullMethodName = "/dodil.ignite.v1.ComputeService/RedriveExecutions"
+	ComputeService_PurgeDeadLetters_FullMethodName  = "/dodil.ignite.v1.ComputeService/PurgeDeadLetters"
+	ComputeService_WatchExecution_FullMethodName    = "/dodil.ignite.v1.ComputeService/WatchExecution"
+	ComputeService_HealthCheck_FullMethodName       = "/dodil.ignite.v1.ComputeService/HealthCheck"
 )
 
 // ComputeServiceClient is the client API for ComputeService service.
@@ -85,7 +92,27 @@ type ComputeServiceClient interface {
 	Invoke(ctx context.Context, in *InvokeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[InvokeResponse], error)
 	// Accepts the call and answers its id once it is durably stored. From then on GetExecution knows it.
 	InvokeAsync(ctx context.Context, in *InvokeRequest, opts ...grpc.CallOption) (*InvokeAsyncResponse, error)
+	// An extension. InvokeAsync up to 1,000 times with one request: each entry is accepted or refused for itself, and the answer has a
+	// result for each, in their order. What was accepted is durably stored once the answer comes.
+	InvokeAsyncBatch(ctx context.Context, in *InvokeAsyncBatchRequest, opts ...grpc.CallOption) (*InvokeAsyncBatchResponse, error)
+	// The record as it is. With wait it is answered when it changes or ends, or when that time is over. Over HTTP the answer has an ETag,
+	// and If-None-Match is honoured: 304 if the record is still the same.
 	GetExecution(ctx context.Context, in *GetExecutionRequest, opts ...grpc.CallOption) (*GetExecutionResponse, error)
+	// An extension. The executions of an organization, newest first.
+	ListExecutions(ctx context.Context, in *ListExecutionsRequest, opts ...grpc.CallOption) (*ListExecutionsResponse, error)
+	// An extension. The pod's answer itself, as Invoke gives it, any number of times until the record goes away. Over HTTP it is an
+	// answer with the pod's status, headers and body, and Range is honoured. FAILED_PRECONDITION while there is none.
+	FetchResponse(ctx context.Context, in *FetchResponseRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[InvokeResponse], error)
+	// An extension. Ends an execution: one that waits at once, one that runs by cancelling the pod's request. Cancelling what is
+	// CANCELLED already changes nothing; what ended otherwise is FAILED_PRECONDITION.
+	CancelExecution(ctx context.Context, in *CancelExecutionRequest, opts ...grpc.CallOption) (*CancelExecutionResponse, error)
+	// An extension. Submits the request of a dead letter, an execution that ended FAILED or TIMEOUT, once more. It becomes a new
+	// execution: a terminal record never changes, so whoever read it was told the truth. The dead letter is used up.
+	RedriveExecution(ctx context.Context, in *RedriveExecutionRequest, opts ...grpc.CallOption) (*RedriveExecutionResponse, error)
+	// An extension. RedriveExecution for all dead letters that fit, newest first, up to 1,000 with one request.
+	RedriveExecutions(ctx context.Context, in *RedriveExecutionsRequest, opts ...grpc.CallOption) (*RedriveExecutionsResponse, error)
+	// An extension. Drops the kept requests of dead letters that fit, up to 1,000 with one request. Their records stay until they expire.
+	PurgeDeadLetters(ctx context.Context, in *PurgeDeadLettersRequest, opts ...grpc.CallOption) (*PurgeDeadLettersResponse, error)
 	// Sends the current record at once, then every change, and ends after the terminal one. What a streaming
 	// app sends comes in between as frames with output_chunk set and execution absent, from the first chunk on.
 	WatchExecution(ctx context.Context, in *WatchExecutionRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchExecutionResponse], error)
@@ -270,6 +297,16 @@ func (c *computeServiceClient) InvokeAsync(ctx context.Context, in *InvokeReques
 	return out, nil
 }
 
+func (c *computeServiceClient) InvokeAsyncBatch(ctx context.Context, in *InvokeAsyncBatchRequest, opts ...grpc.CallOption) (*InvokeAsyncBatchResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(InvokeAsyncBatchResponse)
+	err := c.cc.Invoke(ctx, ComputeService_InvokeAsyncBatch_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *computeServiceClient) GetExecution(ctx context.Context, in *GetExecutionRequest, opts ...grpc.CallOption) (*GetExecutionResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetExecutionResponse)
@@ -280,9 +317,78 @@ func (c *computeServiceClient) GetExecution(ctx context.Context, in *GetExecutio
 	return out, nil
 }
 
+func (c *computeServiceClient) ListExecutions(ctx context.Context, in *ListExecutionsRequest, opts ...grpc.CallOption) (*ListExecutionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListExecutionsResponse)
+	err := c.cc.Invoke(ctx, ComputeService_ListExecutions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *computeServiceClient) FetchResponse(ctx context.Context, in *FetchResponseRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[InvokeResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ComputeService_ServiceDesc.Streams[1], ComputeService_FetchResponse_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FetchResponseRequest, InvokeResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ComputeService_FetchResponseClient = grpc.ServerStreamingClient[InvokeResponse]
+
+func (c *computeServiceClient) CancelExecution(ctx context.Context, in *CancelExecutionRequest, opts ...grpc.CallOption) (*CancelExecutionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CancelExecutionResponse)
+	err := c.cc.Invoke(ctx, ComputeService_CancelExecution_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *computeServiceClient) RedriveExecution(ctx context.Context, in *RedriveExecutionRequest, opts ...grpc.CallOption) (*RedriveExecutionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RedriveExecutionResponse)
+	err := c.cc.Invoke(ctx, ComputeService_RedriveExecution_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *computeServiceClient) RedriveExecutions(ctx context.Context, in *RedriveExecutionsRequest, opts ...grpc.CallOption) (*RedriveExecutionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RedriveExecutionsResponse)
+	err := c.cc.Invoke(ctx, ComputeService_RedriveExecutions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *computeServiceClient) PurgeDeadLetters(ctx context.Context, in *PurgeDeadLettersRequest, opts ...grpc.CallOption) (*PurgeDeadLettersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PurgeDeadLettersResponse)
+	err := c.cc.Invoke(ctx, ComputeService_PurgeDeadLetters_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *computeServiceClient) WatchExecution(ctx context.Context, in *WatchExecutionRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchExecutionResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &ComputeService_ServiceDesc.Streams[1], ComputeService_WatchExecution_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &ComputeService_ServiceDesc.Streams[2], ComputeService_WatchExecution_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -352,7 +458,27 @@ type ComputeServiceServer interface {
 	Invoke(*InvokeRequest, grpc.ServerStreamingServer[InvokeResponse]) error
 	// Accepts the call and answers its id once it is durably stored. From then on GetExecution knows it.
 	InvokeAsync(context.Context, *InvokeRequest) (*InvokeAsyncResponse, error)
+	// An extension. InvokeAsync up to 1,000 times with one request: each entry is accepted or refused for itself, and the answer has a
+	// result for each, in their order. What was accepted is durably stored once the answer comes.
+	InvokeAsyncBatch(context.Context, *InvokeAsyncBatchRequest) (*InvokeAsyncBatchResponse, error)
+	// The record as it is. With wait it is answered when it changes or ends, or when that time is over. Over HTTP the answer has an ETag,
+	// and If-None-Match is honoured: 304 if the record is still the same.
 	GetExecution(context.Context, *GetExecutionRequest) (*GetExecutionResponse, error)
+	// An extension. The executions of an organization, newest first.
+	ListExecutions(context.Context, *ListExecutionsRequest) (*ListExecutionsResponse, error)
+	// An extension. The pod's answer itself, as Invoke gives it, any number of times until the record goes away. Over HTTP it is an
+	// answer with the pod's status, headers and body, and Range is honoured. FAILED_PRECONDITION while there is none.
+	FetchResponse(*FetchResponseRequest, grpc.ServerStreamingServer[InvokeResponse]) error
+	// An extension. Ends an execution: one that waits at once, one that runs by cancelling the pod's request. Cancelling what is
+	// CANCELLED already changes nothing; what ended otherwise is FAILED_PRECONDITION.
+	CancelExecution(context.Context, *CancelExecutionRequest) (*CancelExecutionResponse, error)
+	// An extension. Submits the request of a dead letter, an execution that ended FAILED or TIMEOUT, once more. It becomes a new
+	// execution: a terminal record never changes, so whoever read it was told the truth. The dead letter is used up.
+	RedriveExecution(context.Context, *RedriveExecutionRequest) (*RedriveExecutionResponse, error)
+	// An extension. RedriveExecution for all dead letters that fit, newest first, up to 1,000 with one request.
+	RedriveExecutions(context.Context, *RedriveExecutionsRequest) (*RedriveExecutionsResponse, error)
+	// An extension. Drops the kept requests of dead letters that fit, up to 1,000 with one request. Their records stay until they expire.
+	PurgeDeadLetters(context.Context, *PurgeDeadLettersRequest) (*PurgeDeadLettersResponse, error)
 	// Sends the current record at once, then every change, and ends after the terminal one. What a streaming
 	// app sends comes in between as frames with output_chunk set and execution absent, from the first chunk on.
 	WatchExecution(*WatchExecutionRequest, grpc.ServerStreamingServer[WatchExecutionResponse]) error
@@ -416,8 +542,29 @@ func (UnimplementedComputeServiceServer) Invoke(*InvokeRequest, grpc.ServerStrea
 func (UnimplementedComputeServiceServer) InvokeAsync(context.Context, *InvokeRequest) (*InvokeAsyncResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method InvokeAsync not implemented")
 }
+func (UnimplementedComputeServiceServer) InvokeAsyncBatch(context.Context, *InvokeAsyncBatchRequest) (*InvokeAsyncBatchResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method InvokeAsyncBatch not implemented")
+}
 func (UnimplementedComputeServiceServer) GetExecution(context.Context, *GetExecutionRequest) (*GetExecutionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetExecution not implemented")
+}
+func (UnimplementedComputeServiceServer) ListExecutions(context.Context, *ListExecutionsRequest) (*ListExecutionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListExecutions not implemented")
+}
+func (UnimplementedComputeServiceServer) FetchResponse(*FetchResponseRequest, grpc.ServerStreamingServer[InvokeResponse]) error {
+	return status.Error(codes.Unimplemented, "method FetchResponse not implemented")
+}
+func (UnimplementedComputeServiceServer) CancelExecution(context.Context, *CancelExecutionRequest) (*CancelExecutionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CancelExecution not implemented")
+}
+func (UnimplementedComputeServiceServer) RedriveExecution(context.Context, *RedriveExecutionRequest) (*RedriveExecutionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RedriveExecution not implemented")
+}
+func (UnimplementedComputeServiceServer) RedriveExecutions(context.Context, *RedriveExecutionsRequest) (*RedriveExecutionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RedriveExecutions not implemented")
+}
+func (UnimplementedComputeServiceServer) PurgeDeadLetters(context.Context, *PurgeDeadLettersRequest) (*PurgeDeadLettersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PurgeDeadLetters not implemented")
 }
 func (UnimplementedComputeServiceServer) WatchExecution(*WatchExecutionRequest, grpc.ServerStreamingServer[WatchExecutionResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchExecution not implemented")
@@ -727,6 +874,24 @@ func _ComputeService_InvokeAsync_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ComputeService_InvokeAsyncBatch_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(InvokeAsyncBatchRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ComputeServiceServer).InvokeAsyncBatch(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ComputeService_InvokeAsyncBatch_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ComputeServiceServer).InvokeAsyncBatch(ctx, req.(*InvokeAsyncBatchRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ComputeService_GetExecution_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetExecutionRequest)
 	if err := dec(in); err != nil {
@@ -741,6 +906,107 @@ func _ComputeService_GetExecution_Handler(srv interface{}, ctx context.Context, 
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(ComputeServiceServer).GetExecution(ctx, req.(*GetExecutionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ComputeService_ListExecutions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListExecutionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ComputeServiceServer).ListExecutions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ComputeService_ListExecutions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ComputeServiceServer).ListExecutions(ctx, req.(*ListExecutionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ComputeService_FetchResponse_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FetchResponseRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ComputeServiceServer).FetchResponse(m, &grpc.GenericServerStream[FetchResponseRequest, InvokeResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ComputeService_FetchResponseServer = grpc.ServerStreamingServer[InvokeResponse]
+
+func _ComputeService_CancelExecution_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelExecutionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ComputeServiceServer).CancelExecution(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ComputeService_CancelExecution_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ComputeServiceServer).CancelExecution(ctx, req.(*CancelExecutionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ComputeService_RedriveExecution_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RedriveExecutionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ComputeServiceServer).RedriveExecution(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ComputeService_RedriveExecution_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ComputeServiceServer).RedriveExecution(ctx, req.(*RedriveExecutionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ComputeService_RedriveExecutions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RedriveExecutionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ComputeServiceServer).RedriveExecutions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ComputeService_RedriveExecutions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ComputeServiceServer).RedriveExecutions(ctx, req.(*RedriveExecutionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ComputeService_PurgeDeadLetters_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PurgeDeadLettersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ComputeServiceServer).PurgeDeadLetters(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ComputeService_PurgeDeadLetters_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ComputeServiceServer).PurgeDeadLetters(ctx, req.(*PurgeDeadLettersRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -842,8 +1108,32 @@ var ComputeService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _ComputeService_InvokeAsync_Handler,
 		},
 		{
+			MethodName: "InvokeAsyncBatch",
+			Handler:    _ComputeService_InvokeAsyncBatch_Handler,
+		},
+		{
 			MethodName: "GetExecution",
 			Handler:    _ComputeService_GetExecution_Handler,
+		},
+		{
+			MethodName: "ListExecutions",
+			Handler:    _ComputeService_ListExecutions_Handler,
+		},
+		{
+			MethodName: "CancelExecution",
+			Handler:    _ComputeService_CancelExecution_Handler,
+		},
+		{
+			MethodName: "RedriveExecution",
+			Handler:    _ComputeService_RedriveExecution_Handler,
+		},
+		{
+			MethodName: "RedriveExecutions",
+			Handler:    _ComputeService_RedriveExecutions_Handler,
+		},
+		{
+			MethodName: "PurgeDeadLetters",
+			Handler:    _ComputeService_PurgeDeadLetters_Handler,
 		},
 		{
 			MethodName: "HealthCheck",
@@ -854,6 +1144,11 @@ var ComputeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Invoke",
 			Handler:       _ComputeService_Invoke_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FetchResponse",
+			Handler:       _ComputeService_FetchResponse_Handler,
 			ServerStreams: true,
 		},
 		{
