@@ -40,7 +40,8 @@ type installation struct {
 	serverLog *os.File
 }
 
-func install(ctx context.Context, ignited string) (*installation, error) {
+// install starts the server with the given flags, beside those that every installation has.
+func install(ctx context.Context, ignited string, flags ...string) (*installation, error) {
 	dir, err := os.MkdirTemp("", "ignite-bench-")
 	if err != nil {
 		return nil, err
@@ -49,7 +50,7 @@ func install(ctx context.Context, ignited string) (*installation, error) {
 	if err := in.buildApp(ctx); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	if err := in.start(ctx, ignited); err != nil {
+	if err := in.start(ctx, ignited, flags); err != nil {
 		in.remove()
 		return nil, err
 	}
@@ -87,7 +88,7 @@ func pack(files map[string][]byte) ([]byte, error) {
 	return buffer.Bytes(), err
 }
 
-func (in *installation) start(ctx context.Context, ignited string) error {
+func (in *installation) start(ctx context.Context, ignited string, flags []string) error {
 	var err error
 	if in.http, err = freeAddress(); err != nil {
 		return err
@@ -99,7 +100,8 @@ func (in *installation) start(ctx context.Context, ignited string) error {
 		return err
 	}
 	data := filepath.Join(in.dir, "data")
-	in.server = exec.Command(ignited, "--data-dir", data, "--http-listen-addr", in.http, "--api-listen-addr", in.grpc)
+	flags = append(flags, "--data-dir", data, "--http-listen-addr", in.http, "--api-listen-addr", in.grpc)
+	in.server = exec.Command(ignited, flags...)
 	in.server.Stderr = in.serverLog
 	if err := in.server.Start(); err != nil {
 		return err

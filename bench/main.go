@@ -32,7 +32,9 @@ type settings struct {
 	callers  int
 	watchers int
 	apps     int
-	only     string
+	// executions that many apps share, records that are listed, chunks that are resumed.
+	executions, records, chunks int
+	only                        string
 }
 
 // row is one figure of the table.
@@ -41,17 +43,23 @@ type row struct{ what, figure, aim string }
 // measurement is one letter of the table.
 type measurement struct {
 	letter string
-	run    func(context.Context, *installation, settings) ([]row, error)
+	run    func(context.Context, settings) ([]row, error)
 }
 
 func measurements() []measurement {
 	return []measurement{
-		{"e", measureIdleMemory},
-		{"a", measureAccept},
-		{"b", measureFirstByte},
-		{"c", measureProxy},
-		{"d", measureColdStart},
-		{"w", measureWatchers},
+		{"e", installed(measureIdleMemory)},
+		{"a", installed(measureAccept)},
+		{"s", measureDurable},
+		{"m", measureManyApps},
+		{"b", installed(measureFirstByte)},
+		{"c", installed(measureProxy)},
+		{"d", installed(measureColdStart)},
+		{"g", installed(measureGet)},
+		{"l", measureList},
+		{"r", installed(measureResume)},
+		{"t", installed(measureLag)},
+		{"w", installed(measureWatchers)},
 	}
 }
 
@@ -62,6 +70,9 @@ func run(ctx context.Context) error {
 	flag.IntVar(&s.callers, "callers", 64, "concurrent submitters")
 	flag.IntVar(&s.watchers, "watchers", 10_000, "idle watchers")
 	flag.IntVar(&s.apps, "apps", 40, "apps started cold")
+	flag.IntVar(&s.executions, "executions", 40_000, "executions that 1, 100 and 2,000 apps share")
+	flag.IntVar(&s.records, "records", 1_000_000, "records among which the newest are listed")
+	flag.IntVar(&s.chunks, "chunks", 10_000, "chunks of the output that is resumed")
 	flag.StringVar(&s.only, "only", "", "letters to measure, such as ab; empty is all")
 	flag.Parse()
 
@@ -72,7 +83,8 @@ func run(ctx context.Context) error {
 		if s.only != "" && !strings.Contains(s.only, m.letter) {
 			continue
 		}
-		rows, err := measure(ctx, m, s)
+		fmt.Fprintf(os.Stderr, "measuring (%s)\n", m.letter)
+		rows, err := m.run(ctx, s)
 		if err != nil {
 			return fmt.Errorf("measure (%s): %w", m.letter, err)
 		}
@@ -85,13 +97,14 @@ func run(ctx context.Context) error {
 	return nil
 }
 
-// measure gives each measurement an installation of its own, so that none inherits another's data.
-func measure(ctx context.Context, m measurement, s settings) ([]row, error) {
-	in, err := install(ctx, s.ignited)
-	if err != nil {
-		return nil, err
+// installed gives a measurement an installation of its own, so that none inherits another's data.
+func installed(run func(context.Context, *installation, settings) ([]row, error)) func(context.Context, settings) ([]row, error) {
+	return func(ctx context.Context, s settings) ([]row, error) {
+		in, err := install(ctx, s.ignited)
+		if err != nil {
+			return nil, err
+		}
+		defer in.remove()
+		return run(ctx, in, s)
 	}
-	defer in.remove()
-	fmt.Fprintf(os.Stderr, "measuring (%s)\n", m.letter)
-	return m.run(ctx, in, s)
 }

@@ -5,11 +5,13 @@ package main
 import (
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -23,6 +25,8 @@ func main() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /", app.echo)
 	mux.HandleFunc("POST /sleep", app.sleep)
+	mux.HandleFunc("POST /chunks", app.chunks)
+	mux.HandleFunc("POST /clock", app.clock)
 	mux.HandleFunc("GET /arrivals", app.arrivals)
 	log.Fatal(http.Serve(listener, mux))
 }
@@ -54,6 +58,38 @@ func (a *app) remember(delay time.Duration) {
 func (a *app) sleep(_ http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	<-r.Context().Done()
+}
+
+// chunks sends as many short pieces as its query says, apart so that each is read by itself.
+func (a *app) chunks(w http.ResponseWriter, r *http.Request) {
+	n, _ := strconv.Atoi(r.URL.RawQuery) // what is no number is none
+	flusher := http.NewResponseController(w)
+	tick := time.NewTicker(300 * time.Microsecond)
+	defer tick.Stop()
+	for i := range n {
+		<-tick.C
+		_, _ = fmt.Fprintf(w, "chunk %d\n", i)
+		if flusher.Flush() != nil {
+			return
+		}
+	}
+}
+
+// clock sends the time once a second, as often as its query says.
+func (a *app) clock(w http.ResponseWriter, r *http.Request) {
+	n, _ := strconv.Atoi(r.URL.RawQuery) // what is no number is none
+	flusher := http.NewResponseController(w)
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for range n {
+		<-tick.C
+		var now [8]byte
+		binary.LittleEndian.PutUint64(now[:], uint64(time.Now().UnixNano()))
+		_, _ = w.Write(now[:])
+		if flusher.Flush() != nil {
+			return
+		}
+	}
 }
 
 // arrivals answers the delays in nanoseconds and forgets them.
