@@ -71,12 +71,14 @@ type NATSConfig struct {
 	ListenAddr    string
 }
 
-// EngineConfig bounds how long things take and stay.
+// EngineConfig bounds how long things take and stay, and how often they are tried.
 type EngineConfig struct {
-	ColdStartBudget    time.Duration
-	ListenLimit        time.Duration
-	ExecutionRetention time.Duration
-	DrainTime          time.Duration
+	ColdStartBudget     time.Duration
+	ListenLimit         time.Duration
+	ExecutionRetention  time.Duration
+	DrainTime           time.Duration
+	MaxPlatformFailures int
+	ReapAfter           time.Duration
 }
 
 // HasRole reports whether the process plays role.
@@ -98,10 +100,12 @@ func defaultConfig() Config {
 		},
 		NATS: NATSConfig{Replicas: 1, Sync: syncAlways},
 		Engine: EngineConfig{
-			ColdStartBudget:    600 * time.Second,
-			ListenLimit:        60 * time.Second,
-			ExecutionRetention: 72 * time.Hour,
-			DrainTime:          30 * time.Second,
+			ColdStartBudget:     600 * time.Second,
+			ListenLimit:         60 * time.Second,
+			ExecutionRetention:  72 * time.Hour,
+			DrainTime:           30 * time.Second,
+			MaxPlatformFailures: 5,
+			ReapAfter:           5 * time.Minute,
 		},
 	}
 }
@@ -145,13 +149,15 @@ func (c *Config) settings() []setting {
 		{"nats_creds", (*textValue)(&c.NATS.Creds), "credentials file for the servers at the URL"},
 		{"replicas", (*countValue)(&c.NATS.Replicas), "copies that JetStream keeps of everything; more than 1 needs a cluster at the URL"},
 		{"sync", (*textValue)(&c.NATS.Sync), "when the server inside syncs to disk: always (before a caller is answered) or interval (a loss of power may lose the last writes)"},
-		{"max_store_bytes", (*bytesValue)(&c.NATS.MaxStoreBytes), "most that everything in NATS may take together, per replica; 0 is 8 GiB each for waiting work, output, executions, payloads and code"},
+		{"max_store_bytes", (*bytesValue)(&c.NATS.MaxStoreBytes), "most that everything in NATS may take together, per replica; 0 is 8 GiB each for waiting work, output, executions, payloads and code, and half as much each for delayed work and for dead letters"},
 		{"nats_listen_addr", (*textValue)(&c.NATS.ListenAddr), "address at which the server inside can be inspected with NATS tools; it has no authentication"},
 
 		{"cold_start_budget_secs", (*secondsValue)(&c.Engine.ColdStartBudget), "longest that a call waits for a pod to start"},
 		{"listen_limit_secs", (*secondsValue)(&c.Engine.ListenLimit), "longest that an app's program may take until it listens on $PORT"},
 		{"execution_retention", (*durationValue)(&c.Engine.ExecutionRetention), "how long a finished execution can be read"},
 		{"drain_secs", (*secondsValue)(&c.Engine.DrainTime), "how long running calls may take after the process is told to stop"},
+		{"max_platform_failures", (*countValue)(&c.Engine.MaxPlatformFailures), "how often an execution may fail for reasons of the platform, such as a worker that died, before it is given up"},
+		{"reap_after", (*durationValue)(&c.Engine.ReapAfter), "how old a record, work or payload is before it counts as lost when what belongs to it is missing"},
 	}
 }
 

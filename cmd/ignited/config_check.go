@@ -92,11 +92,20 @@ func (c NATSConfig) check(f *faults) {
 	f.check(c.ListenAddr == "" || isAddress(c.ListenAddr), "nats_listen_addr", c.ListenAddr, "host:port")
 }
 
+// leastReap is a while longer than the gateway gives a submission whose caller has left.
+const leastReap = time.Minute
+
+// mostPlatformFailures is far beyond any use: work that has killed a thousand workers will kill the next.
+const mostPlatformFailures = 1000
+
 func (c EngineConfig) check(f *faults) {
 	f.checkTime("cold_start_budget_secs", c.ColdStartBudget, time.Second, 24*time.Hour)
 	f.checkTime("listen_limit_secs", c.ListenLimit, time.Second, 24*time.Hour)
 	f.checkTime("execution_retention", c.ExecutionRetention, time.Second, 10*365*24*time.Hour)
 	f.checkTime("drain_secs", c.DrainTime, 0, time.Hour)
+	f.check(c.MaxPlatformFailures >= 1 && c.MaxPlatformFailures <= mostPlatformFailures,
+		"max_platform_failures", c.MaxPlatformFailures, "1 to "+strconv.Itoa(mostPlatformFailures))
+	f.checkTime("reap_after", c.ReapAfter, time.Second, 24*time.Hour)
 }
 
 func (f *faults) checkBytes(name string, given, least, most int64) {
@@ -147,6 +156,7 @@ func (c Config) warnings() []string {
 	warn(external && c.NATS.ListenAddr != "", "nats_listen_addr", onlyInside)
 	warn(!external && c.NATS.Creds != "", "nats_creds", "means nothing without "+envName("nats_url"))
 	warn(!external && c.NATS.Sync == syncInterval, "sync", "lets a loss of power take back what callers were told is kept")
+	warn(c.Engine.ReapAfter < leastReap, "reap_after", "is shorter than a submission may take: one that is still under way could be ended")
 	warn(!external && c.NATS.ListenAddr != "" && !isLoopback(c.NATS.ListenAddr), "nats_listen_addr",
 		"opens the server inside to other machines, without authentication")
 	warn(isPlainRemote(c.OIDC.Issuer), "oidc_issuer", "is not https: whoever is on the way can put his own keys in place")

@@ -152,6 +152,7 @@ func TestEverySettingIsReadFromEveryLayer(t *testing.T) {
 		"nats_url": "nats://a:4222,tls://b:4222", "nats_creds": "/creds", "replicas": "3",
 		"sync": "interval", "max_store_bytes": "1GiB", "nats_listen_addr": "localhost:0",
 		"cold_start_budget_secs": "5", "listen_limit_secs": "7", "execution_retention": "1h30m", "drain_secs": "0",
+		"max_platform_failures": "9", "reap_after": "1m30s",
 	} {
 		file := writeConfig(t, name+`: "`+text+`"`)
 		for layer, read := range map[string]func() (Config, []string, error){
@@ -229,6 +230,8 @@ func TestOneFault(t *testing.T) {
 		"--max-unpacked-bytes=-1":                     "IGNITE_MAX_UNPACKED_BYTES",
 		"--max-payload-bytes=0":                       "IGNITE_MAX_PAYLOAD_BYTES",
 		"--drain-secs=-1":                             "IGNITE_DRAIN_SECS",
+		"--max-platform-failures=0":                   "IGNITE_MAX_PLATFORM_FAILURES",
+		"--reap-after=100ms":                          "IGNITE_REAP_AFTER",
 		"--execution-retention=0s":                    "IGNITE_EXECUTION_RETENTION",
 		"--oidc-audience=ignite":                      "IGNITE_OIDC_ISSUER",
 		"--oidc-issuer=https://id.test":               "IGNITE_OIDC_AUDIENCE",
@@ -280,6 +283,7 @@ func TestWarnings(t *testing.T) {
 		"listening outside":          {nil, []string{"--nats-url=nats://a", "--nats-listen-addr=127.0.0.1:0"}, "IGNITE_NATS_LISTEN_ADDR"},
 		"credentials inside":         {nil, []string{"--nats-creds=/creds"}, "IGNITE_NATS_CREDS (--nats-creds) means nothing without IGNITE_NATS_URL"},
 		"no sync":                    {nil, []string{"--sync=interval"}, "IGNITE_SYNC (--sync) lets a loss of power"},
+		"an early reaper":            {nil, []string{"--reap-after=10s"}, "IGNITE_REAP_AFTER (--reap-after) is shorter"},
 		"open to all":                {nil, []string{"--nats-listen-addr=:4222"}, "IGNITE_NATS_LISTEN_ADDR (--nats-listen-addr) opens"},
 		"a provider without secrecy": {nil, []string{"--oidc-issuer=http://id.test", "--oidc-audience=a"}, "IGNITE_OIDC_ISSUER (--oidc-issuer) is not https"},
 	} {

@@ -17,18 +17,21 @@ import (
 // closeTime bounds the end of the server inside; it syncs its files, which takes a moment for each that was busy.
 const closeTime = time.Minute
 
-// storeParts is in how many parts of equal size the room for everything is cut: one for waiting work, one for output, and three and a
-// half for the buckets of the store. The rest is for what JetStream notes down beside them.
-const storeParts = 6
+// storeParts is in how many parts of equal size the room for everything is cut: one for waiting work, half a one each for delayed work
+// and for dead letters, one for output, and up to four for the buckets of the store.
+const storeParts = 7
 
 // part is the cap of one part, or 0 for the default of stream and store.
 func (c NATSConfig) part() int64 { return c.MaxStoreBytes / storeParts }
 
+// defaultRoom is about what all parts take together if nothing is set.
+const defaultRoom = 50 << 30
+
 // explainRoom says what to do when JetStream cannot set the caps aside, which it does as soon as a stream is made.
 func explainRoom(err error) error {
 	if errors.Is(err, stream.ErrFull) || errors.Is(err, store.ErrFull) {
-		return fmt.Errorf("%w (JetStream sets aside what streams and buckets may take, some 41 GiB if nothing is set: let %s say how much it has)",
-			err, envName("max_store_bytes"))
+		return fmt.Errorf("%w (JetStream sets aside what streams and buckets may take, some %d GiB if nothing is set: let %s say how much it has)",
+			err, defaultRoom>>30, envName("max_store_bytes"))
 	}
 	return err
 }
@@ -67,10 +70,12 @@ func openNATS(ctx context.Context, config NATSConfig, dir string, logger *slog.L
 	return &natsServers{inside: inside, conn: conn, sync: inside.Sync}, nil
 }
 
-// connectNATS fails if no server answers now; later it reconnects for as long as it takes.
+// connectNATS fails if no server answers now; later it reconnects for as long as it takes. What is sent while it is disconnected fails at
+// once: nats.go would keep it and send it later, when whoever asked for it was told long ago that it did not happen.
 func connectNATS(ctx context.Context, config NATSConfig, logger *slog.Logger) (*natsServers, error) {
 	options := []nats.Option{
 		nats.Name("ignited"), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond), nats.PingInterval(10 * time.Second),
+		nats.ReconnectBufSize(-1),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			logger.WarnContext(ctx, "nats disconnected", slog.Any("error", err))
 		}),

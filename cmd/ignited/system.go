@@ -121,10 +121,14 @@ func (s *system) makeServices(context.Context) error {
 	if err != nil {
 		return err
 	}
+	metrics := newMetrics()
+	engineReached, gatewayReached := reached()
 	s.engine, err = engine.New(engine.Config{
 		Store: s.store, Stream: s.streams, Driver: s.pods, Provisioner: builder, Worker: workerName(),
 		Reserved: s.store.Reserved, TakeWork: s.config.HasRole(roleWorker), ColdStartBudget: s.config.Engine.ColdStartBudget,
-		MaxResultBytes: s.config.Gateway.MaxPayloadBytes, DrainTime: s.config.Engine.DrainTime, Logger: s.logger,
+		MaxResultBytes: s.config.Gateway.MaxPayloadBytes, DrainTime: s.config.Engine.DrainTime,
+		MaxPlatformFailures: s.config.Engine.MaxPlatformFailures, ReapAfter: s.config.Engine.ReapAfter,
+		Metrics: metrics, Reached: engineReached, Logger: s.logger,
 	})
 	if err != nil {
 		return err
@@ -141,7 +145,8 @@ func (s *system) makeServices(context.Context) error {
 		Store: s.store, Stream: s.streams, Dispatcher: s.engine, Builder: builder, Verifier: verifier,
 		OpenAPI: openapi.Document, BaseDomain: s.config.Gateway.BaseDomain, MaxPayloadBytes: s.config.Gateway.MaxPayloadBytes,
 		MaxCodeBytes: s.config.Gateway.MaxCodeBytes, ColdStartBudget: s.config.Engine.ColdStartBudget,
-		DrainTime: s.config.Engine.DrainTime, Ready: s.nats.ready, Version: version, Logger: s.logger,
+		DrainTime: s.config.Engine.DrainTime, Ready: s.nats.ready, Version: version, Metrics: metricsHandler(metrics),
+		Reached: gatewayReached, Logger: s.logger,
 	})
 	return err
 }
