@@ -192,20 +192,27 @@ func publicDraft(d store.Draft) *ignitev1.DraftInfo {
 
 // publicExecution is a record without its result, which goes only where the record is asked for or ends.
 func publicExecution(e store.Execution) *ignitev1.Execution {
-	p := &ignitev1.Execution{
+	return &ignitev1.Execution{
 		Id:                 e.ID,
 		AppId:              e.App.String(),
 		AppName:            e.App.Name,
 		Status:             toPublic(executionStatuses, e.Status),
 		FunctionVersion:    e.Version,
+		Error:              publicError(e),
 		CreatedAtMs:        millis(e.CreatedAt),
 		StartedAtMs:        millis(e.StartedAt),
 		FinishedAtMs:       millis(e.FinishedAt),
 		ExpiresAtMs:        millis(e.ExpiresAt),
+		DueAtMs:            millis(dueAt(e)),
 		Attempt:            e.Attempt,
 		MaxAttempts:        e.Retry.Over(store.DefaultRetry()).MaxAttempts,
+		AppFailures:        e.AppFailures,
+		PlatformFailures:   e.PlatformFailures,
+		Postponements:      e.Postponements,
+		RedrivenFrom:       e.RedrivenFrom,
 		ResponseStatusCode: uint32(e.ResponseStatus),
 		ResponseHeaders:    joined(e.ResponseHeader),
+		OutputChunks:       e.Chunks,
 		Metrics: &ignitev1.ExecutionMetrics{
 			ExecutionMs:     e.Ran.Milliseconds(),
 			ResultSizeBytes: e.ResultSize,
@@ -214,10 +221,27 @@ func publicExecution(e store.Execution) *ignitev1.Execution {
 			ColdStartMs:     e.ColdStart.Milliseconds(),
 		},
 	}
-	if e.Error != nil {
-		p.Error = &ignitev1.ExecutionError{Code: e.Error.Code, Message: e.Error.Message}
+}
+
+// publicError is why an execution ended badly, or what its last attempt failed with while it waits for the next. A running one may
+// still remember what came before; that is no error of its own.
+func publicError(e store.Execution) *ignitev1.ExecutionError {
+	if e.Error == nil || e.Status == store.Running || e.Status == store.Completed {
+		return nil
 	}
-	return p
+	return &ignitev1.ExecutionError{Code: e.Error.Code, Message: e.Error.Message}
+}
+
+// dueAt is until when an execution waits, for its beginning or for its next attempt; zero if it does not.
+func dueAt(e store.Execution) time.Time {
+	switch {
+	case e.Status != store.Pending:
+		return time.Time{}
+	case e.DueAt.IsZero() && e.Attempt == 0:
+		return e.NotBefore
+	default:
+		return e.DueAt
+	}
 }
 
 // joined is a header with one line a name. Names are in lower case, as HTTP/2 and the contract's examples have them.

@@ -57,6 +57,7 @@ var executionStatuses = []pair[ignitev1.ExecutionStatus, store.Status]{
 	{ignitev1.ExecutionStatus_EXECUTION_STATUS_COMPLETED, store.Completed},
 	{ignitev1.ExecutionStatus_EXECUTION_STATUS_FAILED, store.Failed},
 	{ignitev1.ExecutionStatus_EXECUTION_STATUS_TIMEOUT, store.Timeout},
+	{ignitev1.ExecutionStatus_EXECUTION_STATUS_CANCELLED, store.Cancelled},
 }
 
 // methods are the verbs of an envelope.
