@@ -124,8 +124,12 @@ func New(cfg Config) (*Engine, error) {
 		return nil, fmt.Errorf("engine configuration: %w", err)
 	}
 	cfg = cfg.withDefaults()
+	m, err := newMetrics(cfg.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
 	dispatch := newDispatcher(cfg, cfg.Store)
-	return &Engine{config: cfg, dispatch: dispatch, worker: newWorker(cfg, dispatch), untaken: make(chan struct{})}, nil
+	return &Engine{config: cfg, dispatch: dispatch, worker: newWorker(cfg, dispatch, m), untaken: make(chan struct{})}, nil
 }
 
 // Do fulfils gateway.Dispatcher. A call that comes before Run waits for it; once Run drains, new calls fail with pod.ErrBusy.

@@ -26,8 +26,10 @@ type worker struct {
 	log       *slog.Logger
 	hands     hands
 	gate      gate
-	// renewEvery and idle are constants but for tests.
+	metrics   metrics
+	// renewEvery and idle are constants but for tests, and now is the clock that due times and ages are judged by.
 	renewEvery, idle time.Duration
+	now              func() time.Time
 	// soon asks for a sweep.
 	soon chan struct{}
 
@@ -35,7 +37,7 @@ type worker struct {
 	takers map[stream.App]*taker
 }
 
-func newWorker(c Config, d *dispatcher) *worker {
+func newWorker(c Config, d *dispatcher, m metrics) *worker {
 	return &worker{
 		name:       c.Worker,
 		store:      c.Store,
@@ -45,8 +47,10 @@ func newWorker(c Config, d *dispatcher) *worker {
 		maxResult:  c.MaxResultBytes,
 		log:        c.Logger.With(slog.String("worker", c.Worker)),
 		gate:       newGate(c.Store.Creating),
+		metrics:    m,
 		renewEvery: renewEvery,
 		idle:       idleQueue,
+		now:        time.Now,
 		soon:       make(chan struct{}, 1),
 		takers:     make(map[stream.App]*taker),
 	}
