@@ -6,7 +6,6 @@ import (
 	"maps"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/proto"
 
 	ignitev1 "dodil.io/ignite/proto/dodil/ignite/v1"
 	"dodil.io/ignite/store"
@@ -100,17 +99,6 @@ func (s *service) ListApps(ctx context.Context, r *ignitev1.ListAppsRequest) (*i
 		page.NextCursor = cursor(appCursor, apps[shown-1].Name)
 	}
 	return page, nil
-}
-
-// fitting is how many of apps one page takes, at least one.
-func fitting(apps []*ignitev1.AppMeta) int {
-	size := 0
-	for i, app := range apps {
-		if size += proto.Size(app); size > maxPageBytes && i > 0 {
-			return i
-		}
-	}
-	return len(apps)
 }
 
 func (s *service) UpdateAppConfig(ctx context.Context, r *ignitev1.UpdateAppConfigRequest) (*ignitev1.UpdateAppConfigResponse, error) {

@@ -3,6 +3,8 @@ package gateway
 import (
 	"encoding/base64"
 	"strings"
+
+	"google.golang.org/protobuf/proto"
 )
 
 // Bounds of one page of a list.
@@ -39,4 +41,15 @@ func parseCursor(kind, text string) (last string, err error) {
 		}
 	}
 	return "", badField("cursor", "is not a next_cursor of this list")
+}
+
+// fitting is how many messages one page takes, at least one.
+func fitting[M proto.Message](messages []M) int {
+	size := 0
+	for i, message := range messages {
+		if size += proto.Size(message); size > maxPageBytes && i > 0 {
+			return i
+		}
+	}
+	return len(messages)
 }

@@ -22,7 +22,7 @@ const jsonSlack = 1 << 20
 //	                                 │ no
 //	                                 ▼
 //	                         /healthz /readyz /openapi.json
-//	                         invoke, invoke-async, watch: handlers of ours
+//	                         invoke, invoke-async, an execution, its response, its watch: handlers of ours
 //	                         all other of /v1: grpc-gateway ──► inProcess ──► service
 func (g *Gateway) newHTTP() (http.Handler, error) {
 	api, err := g.newTranscoder()
@@ -35,6 +35,7 @@ func (g *Gateway) newHTTP() (http.Handler, error) {
 	mux.HandleFunc("GET /openapi.json", g.serveOpenAPI)
 	mux.HandleFunc("POST /v1/ignite/app/{organization_name}/{app_name}/invoke", g.serveInvoke)
 	mux.HandleFunc("POST /v1/ignite/app/{organization_name}/{app_name}/invoke-async", g.serveInvokeAsync)
+	mux.HandleFunc("GET /v1/ignite/executions/{execution_id}", g.serveGetExecution)
 	mux.HandleFunc("GET /v1/ignite/executions/{execution_id}/watch", g.serveWatch)
 	mux.Handle("/", limited(g.service.cfg.MaxCodeBytes, g.guard.bodiesNeedToken(api)))
 	return g.guard.outermost(g.splitByHost(mux)), nil
