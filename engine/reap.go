@@ -137,7 +137,7 @@ func (r *reaper) answers(ctx context.Context, record store.Execution) (bool, err
 	return slices.ContainsFunc(answers, func(answer []byte) bool { return string(answer) == stillRunning }), nil
 }
 
-// end writes that a record's work is lost, and deletes its request, which nobody can run any more.
+// end writes that a record's work is lost, and deletes what is left of its request.
 func (r *reaper) end(ctx context.Context, record store.Execution) error {
 	ended := record
 	ended.Status, ended.FinishedAt, ended.DueAt = store.Failed, r.now(), time.Time{}
@@ -151,8 +151,15 @@ func (r *reaper) end(ctx context.Context, record store.Execution) error {
 	r.metrics.countReaped(recordWithoutWork)
 	r.log.LogAttrs(ctx, slog.LevelWarn, "ended an execution whose work is nowhere", slog.String("execution", record.ID),
 		slog.String("app", record.App.String()), slog.Uint64("attempt", uint64(record.Attempt)), slog.String("was", string(record.Status)))
-	r.dropRequest(ctx, record.RequestObject)
-	return nil
+	return r.dropRequestOf(ctx, record)
+}
+
+// dropRequestOf deletes a large request body that nobody can run any more. What is left of it in a crash is found when its record is gone.
+func (r *reaper) dropRequestOf(ctx context.Context, record store.Execution) error {
+	if record.RequestObject == "" {
+		return nil
+	}
+	return r.store.DeletePayload(ctx, record.RequestObject)
 }
 
 // lossOf says what is known of an execution whose work is nowhere.
