@@ -143,5 +143,6 @@ func (a App) clone() App {
 func (c Config) clone() Config {
 	c.Env = maps.Clone(c.Env)
 	c.Ports = slices.Clone(c.Ports)
+	c.Retry = c.Retry.clone()
 	return c
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"slices"
 	"time"
 )
 
@@ -53,4 +54,12 @@ func (p RetryPolicy) Over(base RetryPolicy) RetryPolicy {
 // IsZero reports whether p leaves everything open.
 func (p RetryPolicy) IsZero() bool {
 	return p.MaxAttempts == 0 && p.InitialBackoff == 0 && p.MaxBackoff == 0 && p.Multiplier == 0 && p.Jitter == nil && len(p.Statuses) == 0 && p.MaxAge == 0
+}
+
+func (p RetryPolicy) clone() RetryPolicy {
+	p.Statuses = slices.Clone(p.Statuses)
+	if p.Jitter != nil {
+		p.Jitter = new(*p.Jitter)
+	}
+	return p
 }

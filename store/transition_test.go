@@ -8,12 +8,12 @@ import (
 
 func TestTransitions(t *testing.T) {
 	t.Parallel()
-	statuses := []Status{"", Pending, Running, Completed, Failed, Timeout, "unknown"}
+	statuses := []Status{"", Pending, Running, Completed, Failed, Timeout, Cancelled, "unknown"}
 	// What may follow, by how much the attempt rises with it.
 	legal := map[string]int{
-		"pending to running": 1, "pending to failed": 0, "pending to timeout": 0,
+		"pending to running": 1, "pending to failed": 0, "pending to timeout": 0, "pending to cancelled": 0,
 		"running to running": 1, "running to pending": 0,
-		"running to completed": 0, "running to failed": 0, "running to timeout": 0,
+		"running to completed": 0, "running to failed": 0, "running to timeout": 0, "running to cancelled": 0,
 	}
 	const attempt = 3
 	for _, from := range statuses {
@@ -37,6 +37,7 @@ func TestUpdateExecutionRefusesTransition(t *testing.T) {
 	for _, e := range []Execution{
 		{ID: "made up, never read", Status: Completed},
 		{ID: "ended", Status: Running, Attempt: 2, stored: state{Completed, 1}},
+		{ID: "cancelled", Status: Completed, Attempt: 1, stored: state{Cancelled, 1}},
 		{ID: "taken over with an old attempt", Status: Running, Attempt: 1, stored: state{Running, 1}},
 	} {
 		if _, err := s.UpdateExecution(t.Context(), e); !errors.Is(err, ErrTransition) {
