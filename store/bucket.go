@@ -8,24 +8,25 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// The caps of the buckets that hold what people deploy, as long as they are small beside Options.MaxBytes, which the others
-// have; under a small one they take their part of it. All buckets together take no more than MaxBytes three and a half times.
+// The caps of the small buckets, as long as they are small beside Options.MaxBytes, which the others have: executions, payloads and code;
+// under a small one they take their part of it. All buckets together take less than four times MaxBytes.
 const (
-	appsCap, appsPart         = 128 << 20, 8
-	versionsCap, versionsPart = 512 << 20, 4
-	hostsCap, hostsPart       = 32 << 20, 16
+	appsCap, appsPart               = 128 << 20, 8
+	versionsCap, versionsPart       = 512 << 20, 4
+	hostsCap, hostsPart             = 32 << 20, 16
+	idempotencyCap, idempotencyPart = 1 << 30, 8 // some three million keys a day
 )
 
 const (
 	// markerTTL is how long the mark of a deleted app or host stays, for stores whose watch lags behind. One that was
 	// disconnected for longer reads the bucket again anyway.
 	markerTTL = 24 * time.Hour
-	// payloadGrace lets a result outlive the record that names it.
-	payloadGrace = time.Hour
+	// keyLife is how long an idempotency key stands for its first request.
+	keyLife = 24 * time.Hour
 	// answerTimeout is what nats.go gives a request of a caller who has no deadline.
 	answerTimeout = 5 * time.Second
-	// chunkSize of objects. A message of that size is the largest that a server takes by default.
-	chunkSize = 1 << 20
+	// leastTTL is the shortest life that JetStream gives a message.
+	leastTTL = time.Second
 )
 
 // bounded is for a single request to JetStream. A caller's own time may be much longer, and a request that was lost with
@@ -37,8 +38,10 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 type buckets struct {
 	apps, versions, hosts jetstream.KeyValue
 	// The streams beneath their buckets, for what a key-value API has no words for.
-	appStream, versionStream, executions jetstream.Stream
-	code, payloads                       jetstream.ObjectStore
+	appStream, versionStream, idempotency jetstream.Stream
+	// Streams of our own.
+	executions, payloads jetstream.Stream
+	code                 jetstream.ObjectStore
 }
 
 func makeBuckets(ctx context.Context, js jetstream.JetStream, o Options) (b buckets, err error) {
@@ -57,13 +60,16 @@ func makeBuckets(ctx context.Context, js jetstream.JetStream, o Options) (b buck
 	if b.versionStream, err = streamOf(ctx, js, versionsBucket); err != nil {
 		return buckets{}, err
 	}
-	if b.executions, err = js.CreateOrUpdateStream(ctx, executionsConfig(o)); err != nil {
-		return buckets{}, fmt.Errorf("make bucket %s: %w", executionsBucket, translate(err))
-	}
-	if b.code, err = makeObjectStore(ctx, js, o, codeBucket, 0); err != nil {
+	if b.executions, err = makeStream(ctx, js, o, executionsConfig(o)); err != nil {
 		return buckets{}, err
 	}
-	b.payloads, err = makeObjectStore(ctx, js, o, payloadsBucket, o.Retention+payloadGrace)
+	if b.idempotency, err = makeStream(ctx, js, o, idempotencyConfig(o)); err != nil {
+		return buckets{}, err
+	}
+	if b.payloads, err = makeStream(ctx, js, o, payloadsConfig(o)); err != nil {
+		return buckets{}, err
+	}
+	b.code, err = makeCode(ctx, js, o)
 	return b, err
 }
 
@@ -90,37 +96,72 @@ func streamOf(ctx context.Context, js jetstream.JetStream, bucket string) (jetst
 	return stream, nil
 }
 
-func makeObjectStore(ctx context.Context, js jetstream.JetStream, o Options, name string, maxAge time.Duration) (jetstream.ObjectStore, error) {
+func makeCode(ctx context.Context, js jetstream.JetStream, o Options) (jetstream.ObjectStore, error) {
 	bucket, err := js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
-		Bucket:   name,
-		TTL:      maxAge,
+		Bucket:   codeBucket,
 		MaxBytes: o.MaxBytes,
 		Storage:  jetstream.FileStorage,
 		Replicas: o.Replicas,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("make bucket %s: %w", name, translate(err))
+		return nil, fmt.Errorf("make bucket %s: %w", codeBucket, translate(err))
 	}
 	return bucket, nil
+}
+
+// makeStream makes a stream that keeps the last message of each subject and refuses what is beyond its cap. The configuration says the rest.
+func makeStream(ctx context.Context, js jetstream.JetStream, o Options, config jetstream.StreamConfig) (jetstream.Stream, error) {
+	config.MaxMsgsPerSubject = 1
+	config.Discard = jetstream.DiscardNew
+	config.Storage = jetstream.FileStorage
+	config.Replicas = o.Replicas
+	config.AllowDirect = true
+	stream, err := js.CreateOrUpdateStream(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("make stream %s: %w", config.Name, translate(err))
+	}
+	return stream, nil
 }
 
 // executionsConfig is a key-value bucket as nats.go and the nats command understand it, but made as a stream: only so
 // can records have a TTL of their own and yet leave no marker behind when it ends.
 func executionsConfig(o Options) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
-		Name:              "KV_" + executionsBucket,
-		Subjects:          []string{executionSubjects + ">"},
-		MaxMsgsPerSubject: 1,
-		MaxBytes:          o.MaxBytes,
-		Discard:           jetstream.DiscardNew,
-		Storage:           jetstream.FileStorage,
-		Replicas:          o.Replicas,
-		AllowDirect:       true,
-		AllowRollup:       true,
-		AllowMsgTTL:       true,
+		Name:        "KV_" + executionsBucket,
+		Subjects:    []string{executionSubjects + ">"},
+		MaxBytes:    o.MaxBytes,
+		AllowRollup: true,
+		AllowMsgTTL: true,
 		RePublish: &jetstream.RePublish{
 			Source:      republishSource,
 			Destination: republishDestination,
 		},
 	}
+}
+
+// idempotencyConfig is made as a stream too: a claim that is released leaves no marker.
+func idempotencyConfig(o Options) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        "KV_" + idempotencyBucket,
+		Subjects:    []string{idempotencySubjects + ">"},
+		MaxBytes:    min(idempotencyCap, o.MaxBytes/idempotencyPart),
+		MaxAge:      keyLife,
+		AllowRollup: true,
+	}
+}
+
+// payloadsConfig has bodies in chunks, which nats.go's object store would have too; but there they cannot have a TTL of their own, reading
+// costs a consumer, and a deletion needs room and leaves a mark.
+func payloadsConfig(o Options) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        payloadStream,
+		Subjects:    []string{payloadSubjects + "*.*"},
+		MaxBytes:    o.MaxBytes,
+		AllowMsgTTL: true,
+	}
+}
+
+// wholeSeconds is the least TTL that JetStream can give a message which must live for d: it cuts off what is less than a second.
+func wholeSeconds(d time.Duration) time.Duration {
+	return max((d + time.Second - 1).Truncate(time.Second), leastTTL)
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,8 +13,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// codeReadTimeout bounds the reading of an archive by a caller who gives no deadline; nats.go would take 5 s.
-const codeReadTimeout = 10 * time.Minute
+const (
+	// codeReadTimeout bounds the reading of an archive by a caller who gives no deadline; nats.go would take 5 s.
+	codeReadTimeout = 10 * time.Minute
+	// archiveChunk is the largest message that a server takes by default.
+	archiveChunk = 1 << 20
+)
 
 // PutCode stores an archive under the SHA-256 of its bytes, in hex, and answers it. Repeating it costs nothing. On disk on return.
 func (s *Store) PutCode(ctx context.Context, archive []byte) (hash string, err error) {
@@ -34,7 +39,9 @@ func (s *Store) putCode(ctx context.Context, hash string, archive []byte) error 
 	if err = translate(err); !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	return putObject(ctx, s.buckets.code, hash, archive)
+	meta := jetstream.ObjectMeta{Name: hash, Opts: &jetstream.ObjectMetaOptions{ChunkSize: archiveChunk}}
+	_, err = s.buckets.code.Put(ctx, meta, bytes.NewReader(archive))
+	return translate(err)
 }
 
 // Code opens an archive. ErrNotFound if there is none. The bytes were all read and are those of hash when Read

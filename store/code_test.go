@@ -2,8 +2,6 @@ package store_test
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"sync"
@@ -99,69 +97,8 @@ func TestCodeClosedEarly(t *testing.T) {
 	}
 }
 
-func TestPayload(t *testing.T) {
+func TestCodeIsCapped(t *testing.T) {
 	t.Parallel()
-	s := setup(t)
-	const name = "result.exec_x"
-	_, err := s.Payload(t.Context(), name)
-	wantError(t, err, store.ErrNotFound)
-	for _, size := range []int{store.MaxInline + 1, 5 << 20, 0} {
-		body := randomBytes(size)
-		if err := s.PutPayload(t.Context(), name, body); err != nil {
-			t.Fatal(err)
-		}
-		got, err := s.Payload(t.Context(), name)
-		if err != nil || !bytes.Equal(got, body) {
-			t.Errorf("read %d bytes, %v; want the %d put last", len(got), err, size)
-		}
-	}
-	large := randomBytes(store.MaxInline + 1)
-	if err := s.PutPayload(t.Context(), name, large); err != nil {
-		t.Fatal(err)
-	}
-	if result, err := s.Result(t.Context(), store.Execution{ResultObject: name}); err != nil || !bytes.Equal(result, large) {
-		t.Errorf("result is %d bytes, %v", len(result), err)
-	}
-	for range 2 {
-		if err := s.DeletePayload(t.Context(), name); err != nil {
-			t.Errorf("delete: %v", err)
-		}
-	}
-	_, err = s.Result(t.Context(), store.Execution{ResultObject: name})
-	wantError(t, err, store.ErrNotFound)
-}
-
-func TestFullPayloadsCanBeDeleted(t *testing.T) {
-	t.Parallel()
-	s := openCapped(t)
-	var names []string
-	for size := 256 << 10; size > 0; size /= 2 { // to the last byte
-		for {
-			name := fmt.Sprint("request.", len(names))
-			err := s.PutPayload(t.Context(), name, randomBytes(size))
-			if errors.Is(err, store.ErrFull) {
-				break
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			names = append(names, name)
-		}
-	}
-	for _, name := range names {
-		if err := s.DeletePayload(t.Context(), name); err != nil {
-			t.Fatalf("delete one of %d: %v", len(names), err)
-		}
-	}
-	if err := s.PutPayload(t.Context(), "large", randomBytes(700<<10)); err != nil {
-		t.Errorf("put after all were deleted: %v", err)
-	}
-}
-
-func TestPayloadsAreCapped(t *testing.T) {
-	t.Parallel()
-	s := openCapped(t)
-	wantError(t, s.PutPayload(t.Context(), "large", randomBytes(4<<20)), store.ErrFull)
-	_, err := s.PutCode(t.Context(), randomBytes(4<<20))
+	_, err := openCapped(t).PutCode(t.Context(), randomBytes(4<<20))
 	wantError(t, err, store.ErrFull)
 }

@@ -20,7 +20,7 @@ func (s *Store) CreateExecution(ctx context.Context, e Execution) (Execution, er
 		return Execution{}, fmt.Errorf("create execution %q of %q for %q: %w", e.ID, e.App, e.Org, ErrInvalidName)
 	}
 	e.Status, e.Attempt = Pending, 0
-	if err := s.admit(ctx); err != nil {
+	if err := s.room.admit(ctx); err != nil {
 		return Execution{}, fmt.Errorf("create execution %s: %w", e.ID, err)
 	}
 	s.creating.Add(1)
@@ -92,9 +92,13 @@ func (s *Store) writeExecution(ctx context.Context, e Execution) (Execution, err
 	}
 	conditions := []jetstream.PublishOpt{jetstream.WithExpectLastSequencePerSubject(e.Revision)}
 	if e.Status.Terminal() {
-		conditions = append(conditions, jetstream.WithMsgTTL(s.options.Retention))
+		conditions = append(conditions, jetstream.WithMsgTTL(wholeSeconds(s.options.Retention)))
 	}
-	message := &nats.Msg{Subject: executionSubjects + executionKey(e.Org, e.ID, e.App), Data: value}
+	message := &nats.Msg{
+		Subject: executionSubjects + executionKey(e.Org, e.ID, e.App),
+		Header:  nats.Header{statusHeader: {string(e.Status)}},
+		Data:    value,
+	}
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	ack, err := s.js.PublishMsg(ctx, message, conditions...)
@@ -106,6 +110,9 @@ func (s *Store) writeExecution(ctx context.Context, e Execution) (Execution, err
 	e.stored = state{e.Status, e.Attempt}
 	return e, nil
 }
+
+// statusHeader of a record says its status to who reads headers only: the index.
+const statusHeader = "Ignite-Status"
 
 // recordHead is about what a record takes without its result.
 const recordHead = 640

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -9,18 +11,21 @@ import (
 
 // The buckets. A bucket of key-values is the stream KV_<bucket> with the subjects $KV.<bucket>.<key>.
 const (
-	appsBucket       = "ignite_apps"
-	versionsBucket   = "ignite_versions"
-	hostsBucket      = "ignite_hosts"
-	executionsBucket = "ignite_executions"
-	codeBucket       = "ignite_code"
-	payloadsBucket   = "ignite_payloads"
+	appsBucket        = "ignite_apps"
+	versionsBucket    = "ignite_versions"
+	hostsBucket       = "ignite_hosts"
+	executionsBucket  = "ignite_executions"
+	idempotencyBucket = "ignite_idempotency"
+	codeBucket        = "ignite_code"
+	payloadStream     = "IGNITE_PAYLOADS"
 )
 
 const (
-	appSubjects       = "$KV." + appsBucket + "."
-	executionSubjects = "$KV." + executionsBucket + "."
-	versionSubjects   = "$KV." + versionsBucket + "."
+	appSubjects         = "$KV." + appsBucket + "."
+	executionSubjects   = "$KV." + executionsBucket + "."
+	versionSubjects     = "$KV." + versionsBucket + "."
+	idempotencySubjects = "$KV." + idempotencyBucket + "."
+	payloadSubjects     = "ignite.payload."
 	// Every stored record is told again under its execution's id, for those who watch it.
 	republishSource      = executionSubjects + "*.*.*"
 	republishDestination = "ignite.watch.{{wildcard(2)}}.state"
@@ -68,8 +73,11 @@ func parseVersionSubject(subject string) (incarnation string, err error) {
 // executionKey is "<org>.<execution>.<app's org>=<app>". The id comes before the app, so that the look-up by id alone
 // (executionFilter) walks a prefix and is as fast as one by the whole key.
 func executionKey(org, id string, app AppRef) string {
-	return executionFilter(org, id) + toToken.Replace(app.Org) + "=" + toToken.Replace(app.Name)
+	return executionFilter(org, id) + appToken(app)
 }
+
+// appToken is one token for an app, "<app's org>=<app>".
+func appToken(app AppRef) string { return toToken.Replace(app.Org) + "=" + toToken.Replace(app.Name) }
 
 func executionFilter(org, id string) string { return toToken.Replace(org) + "." + id + "." }
 
@@ -85,4 +93,46 @@ func parseExecutionKey(key string) (org, id string, app AppRef, err error) {
 		return "", "", AppRef{}, fmt.Errorf("execution %q: %w", key, errKey)
 	}
 	return org, id, app, nil
+}
+
+// idempotencyKey is "<org>.<app's org>=<app>.<SHA-256 of the idempotency key, in hex>": callers' keys may hold anything.
+func idempotencyKey(org string, app AppRef, key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return toToken.Replace(org) + "." + appToken(app) + "." + hex.EncodeToString(sum[:])
+}
+
+// In the name of a payload "." stands between words; in its subject, where that would part tokens, "=" does.
+var (
+	toPayloadToken   = strings.NewReplacer(".", "=")
+	fromPayloadToken = strings.NewReplacer("=", ".")
+)
+
+const maxPayloadName = 128
+
+// validPayloadName reports whether name can be one: letters, digits, '_', '-' and '.'.
+func validPayloadName(name string) bool {
+	for _, c := range []byte(name) {
+		if !letterOrDigit(c) && (c < 'A' || c > 'Z') && c != '_' && c != '-' && c != '.' {
+			return false
+		}
+	}
+	return name != "" && len(name) <= maxPayloadName
+}
+
+// payloadSubject is where a chunk of a payload lies: "ignite.payload.<name>.<index>".
+func payloadSubject(name string, index int) string {
+	return payloadSubjects + toPayloadToken.Replace(name) + "." + strconv.Itoa(index)
+}
+
+// payloadFilter fits all chunks of a payload.
+func payloadFilter(name string) string { return payloadSubjects + toPayloadToken.Replace(name) + ".*" }
+
+func parsePayloadSubject(subject string) (name string, index int, err error) {
+	token, digits, _ := strings.Cut(strings.TrimPrefix(subject, payloadSubjects), ".")
+	name = fromPayloadToken.Replace(token)
+	index, err = strconv.Atoi(digits)
+	if err != nil || index < 0 || !validPayloadName(name) || payloadSubject(name, index) != subject {
+		return "", 0, fmt.Errorf("payload %q: %w", subject, errKey)
+	}
+	return name, index, nil
 }

@@ -75,6 +75,68 @@ func FuzzParseExecutionKey(f *testing.F) {
 	})
 }
 
+func FuzzPayloadSubject(f *testing.F) {
+	f.Add("request.exec_01ARZ3NDEKTSV4RRFFQ69G5FAV", 0)
+	f.Add("result.exec_01ARZ3NDEKTSV4RRFFQ69G5FAV.2", 17)
+	f.Add("..", 1)
+	f.Add("a=b", -1)
+	f.Fuzz(func(t *testing.T, name string, index int) {
+		if !validPayloadName(name) || index < 0 {
+			return
+		}
+		subject := payloadSubject(name, index)
+		if gotName, gotIndex, err := parsePayloadSubject(subject); err != nil || gotName != name || gotIndex != index {
+			t.Errorf("%q, %d came back from %q as %q, %d, %v", name, index, subject, gotName, gotIndex, err)
+		}
+		filter := strings.TrimSuffix(payloadFilter(name), "*")
+		if !plain(subject) || strings.Count(subject, ".") != 3 || !strings.HasPrefix(subject, filter) {
+			t.Errorf("%q is not a subject", subject)
+		}
+	})
+}
+
+func FuzzParsePayloadSubject(f *testing.F) {
+	f.Add("ignite.payload.request=exec_x.0")
+	f.Add("ignite.payload.request=exec_x.01")
+	f.Add("ignite.payload..")
+	f.Fuzz(func(t *testing.T, subject string) {
+		if name, index, err := parsePayloadSubject(subject); err == nil && payloadSubject(name, index) != subject {
+			t.Errorf("%q was read as %q, %d", subject, name, index)
+		}
+	})
+}
+
+func FuzzParseStamp(f *testing.F) {
+	f.Add("0 1 e3b0")
+	f.Add(stampOf(make([]byte, 3*payloadChunk)).String())
+	f.Add("99999999999999999999 1 x")
+	f.Add("1 2 x")
+	f.Fuzz(func(t *testing.T, text string) {
+		parsed, err := parseStamp(text)
+		if err != nil {
+			return
+		}
+		size := 0
+		for i := range min(parsed.chunks, 100) {
+			size += len(parsed.chunk(make([]byte, min(parsed.size, 100*payloadChunk)), i))
+		}
+		if parsed.String() != text || parsed.chunks <= 100 && size != parsed.size {
+			t.Errorf("%q was read as %+v, whose chunks have %d bytes", text, parsed, size)
+		}
+	})
+}
+
+func FuzzIdempotencyKey(f *testing.F) {
+	f.Add("key")
+	f.Add("> *\x00")
+	f.Fuzz(func(t *testing.T, key string) {
+		built := idempotencyKey("acme.corp", AppRef{Org: "public", Name: "a.b"}, key)
+		if !plain(built) || strings.Count(built, ".") != 2 || !strings.HasPrefix(built, "acme_corp.public=a_b.") {
+			t.Errorf("%q became %q, which is not a key", key, built)
+		}
+	})
+}
+
 func TestKeysOfOtherBuckets(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{"", "acme", "acme.a.b", "acme.", ".hello", "Acme.hello", "acme.-", "acme.a*"} {

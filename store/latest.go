@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -20,53 +21,86 @@ func storedOf(e jetstream.KeyValueEntry) stored {
 }
 
 // latest answers what was last stored under a subject, which may end in a wildcard. ErrNotFound if there is nothing.
+func (s *Store) latest(ctx context.Context, stream jetstream.Stream, subject string) (stored, error) {
+	return unlessMark(s.message(ctx, stream, subject))
+}
+
+// unlessMark answers ErrNotFound for the mark of a deletion: it is empty, and no value is.
+func unlessMark(found *jetstream.RawStreamMsg, err error) (stored, error) {
+	if err != nil {
+		return stored{}, err
+	}
+	if len(found.Data) == 0 {
+		return stored{}, ErrNotFound
+	}
+	return stored{found.Data, found.Sequence}, nil
+}
+
+// message answers the last message of a subject. ErrNotFound if there is none.
 //
 // A direct get is quick because any replica may answer it. One that lags behind may not know what was acknowledged a
 // moment ago, so with several of them only their leader says that there is nothing.
-func (s *Store) latest(ctx context.Context, stream jetstream.Stream, subject string) (stored, error) {
-	message, err := stream.GetLastMsgForSubject(ctx, subject)
-	switch err = translate(err); {
-	case errors.Is(err, ErrNotFound) && s.options.Replicas > 1:
-		return s.latestOfLeader(ctx, stream.CachedInfo().Config.Name, subject)
-	case err != nil:
-		return stored{}, err
-	}
-	return unlessMark(stored{message.Data, message.Sequence})
-}
-
-// latestOfLeader asks the one replica that knows of every acknowledged write. nats.go does so only for streams that
-// do not allow direct gets at all.
-func (s *Store) latestOfLeader(ctx context.Context, stream, subject string) (stored, error) {
+func (s *Store) message(ctx context.Context, stream jetstream.Stream, subject string) (*jetstream.RawStreamMsg, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	request, err := json.Marshal(map[string]string{"last_by_subj": subject})
-	if err != nil {
-		return stored{}, fmt.Errorf("encode request: %w", err)
+	found, err := stream.GetLastMsgForSubject(ctx, subject)
+	if err = translate(err); errors.Is(err, ErrNotFound) && s.options.Replicas > 1 {
+		return s.messageOfLeader(ctx, stream, lastOf(subject))
 	}
-	answer, err := s.options.Conn.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, request)
+	return found, err
+}
+
+// request is what the API of a stream calls a message get.
+type request struct {
+	LastFor  string `json:"last_by_subj,omitempty"`
+	NextFor  string `json:"next_by_subj,omitempty"`
+	Sequence uint64 `json:"seq,omitempty"`
+}
+
+func lastOf(subject string) request { return request{LastFor: subject} }
+
+// messageOfLeader asks the one replica that knows of every acknowledged write. nats.go does so only for streams that
+// do not allow direct gets at all.
+func (s *Store) messageOfLeader(ctx context.Context, stream jetstream.Stream, wanted request) (*jetstream.RawStreamMsg, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	body, err := json.Marshal(wanted)
 	if err != nil {
-		return stored{}, translate(err)
+		return nil, fmt.Errorf("encode request: %w", err)
 	}
+	answer, err := s.options.Conn.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream.CachedInfo().Config.Name, body)
+	if err != nil {
+		return nil, translate(err)
+	}
+	return decodeMessage(answer.Data)
+}
+
+func decodeMessage(answer []byte) (*jetstream.RawStreamMsg, error) {
 	var found struct {
 		Error   *jetstream.APIError `json:"error"`
 		Message struct {
+			Subject  string `json:"subject"`
+			Header   []byte `json:"hdrs"`
 			Data     []byte `json:"data"`
 			Sequence uint64 `json:"seq"`
 		} `json:"message"`
 	}
-	if err := json.Unmarshal(answer.Data, &found); err != nil {
-		return stored{}, fmt.Errorf("decode answer of leader: %w", err)
+	if err := json.Unmarshal(answer, &found); err != nil {
+		return nil, fmt.Errorf("decode answer of leader: %w", err)
 	}
 	if found.Error != nil {
-		return stored{}, translate(found.Error)
+		return nil, translate(found.Error)
 	}
-	return unlessMark(stored{found.Message.Data, found.Message.Sequence})
-}
-
-// unlessMark answers ErrNotFound for the mark of a deletion: it is empty, and no value is.
-func unlessMark(found stored) (stored, error) {
-	if len(found.value) == 0 {
-		return stored{}, ErrNotFound
+	message := &jetstream.RawStreamMsg{
+		Subject: found.Message.Subject, Data: found.Message.Data, Sequence: found.Message.Sequence,
 	}
-	return found, nil
+	if len(found.Message.Header) == 0 {
+		return message, nil
+	}
+	header, err := nats.DecodeHeadersMsg(found.Message.Header)
+	if err != nil {
+		return nil, fmt.Errorf("decode header of leader's answer: %w", err)
+	}
+	message.Header = header
+	return message, nil
 }

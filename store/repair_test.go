@@ -161,7 +161,7 @@ func TestPublicationOfAppThatWasDeleted(t *testing.T) {
 	}
 }
 
-func TestLatestOfLeader(t *testing.T) {
+func TestMessageOfLeader(t *testing.T) {
 	t.Parallel()
 	s := inside(t)
 	e, err := s.CreateExecution(t.Context(), Execution{ID: NewExecutionID(), Org: "acme", App: hello})
@@ -169,23 +169,25 @@ func TestLatestOfLeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	subject := executionSubjects + executionFilter(e.Org, e.ID) + "*"
-	direct, err := s.latest(t.Context(), s.buckets.executions, subject)
+	direct, err := s.message(t.Context(), s.buckets.executions, subject)
 	if err != nil {
 		t.Fatal(err)
 	}
-	leader, err := s.latestOfLeader(t.Context(), "KV_"+executionsBucket, subject)
-	if err != nil || string(leader.value) != string(direct.value) || leader.revision != e.Revision {
-		t.Errorf("leader answers %q at %d, %v; a direct get %q at %d", leader.value, leader.revision, err, direct.value, direct.revision)
+	leader, err := s.messageOfLeader(t.Context(), s.buckets.executions, lastOf(subject))
+	if err != nil || string(leader.Data) != string(direct.Data) || leader.Sequence != e.Revision ||
+		leader.Header.Get(statusHeader) != "pending" || leader.Subject != executionSubjects+executionKey(e.Org, e.ID, e.App) {
+		t.Errorf("leader answers %+v, %v; a direct get %+v", leader, err, direct)
 	}
 	subject = executionSubjects + executionFilter(e.Org, NewExecutionID()) + "*"
-	if _, err := s.latestOfLeader(t.Context(), "KV_"+executionsBucket, subject); !errors.Is(err, ErrNotFound) {
+	if _, err := s.messageOfLeader(t.Context(), s.buckets.executions, lastOf(subject)); !errors.Is(err, ErrNotFound) {
 		t.Errorf("leader answers %v for what there is not", err)
 	}
 	published(t, s, hello, "hello-acme")
 	if err := s.DeleteApp(t.Context(), hello); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.latestOfLeader(t.Context(), "KV_"+appsBucket, appSubjects+appKey(hello)); !errors.Is(err, ErrNotFound) {
+	mark, err := s.messageOfLeader(t.Context(), s.buckets.appStream, lastOf(appSubjects+appKey(hello)))
+	if _, err := unlessMark(mark, err); !errors.Is(err, ErrNotFound) {
 		t.Errorf("leader answers %v for a deleted app", err)
 	}
 }

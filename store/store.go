@@ -22,9 +22,9 @@ type Options struct {
 	Sync func(context.Context) error
 	// Replicas of every bucket; 0 means 1.
 	Replicas int
-	// Retention of terminal executions and of payloads; 0 means 72 hours, and the least is a second.
+	// Retention of terminal executions; 0 means 72 hours, and the least is a second.
 	Retention time.Duration
-	// MaxBytes caps the executions bucket, the payload bucket and the code bucket, each; 0 means 8 GiB.
+	// MaxBytes caps the executions bucket, the payloads and the code bucket, each; 0 means 8 GiB.
 	// The server must have that much to give: JetStream sets a bucket's cap aside when the bucket is made.
 	MaxBytes int64
 	Logger   *slog.Logger
@@ -56,7 +56,8 @@ type Store struct {
 	creating atomic.Int64
 
 	uploads singleflight.Group
-	room    room
+	// room is that of the executions bucket.
+	room, payloadRoom *room
 
 	stopFollowing context.CancelFunc
 	following     sync.WaitGroup
@@ -77,6 +78,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	s := &Store{options: o, js: js, buckets: buckets}
+	s.room = newRoom(buckets.executions, o.MaxBytes)
+	s.payloadRoom = newRoom(buckets.payloads, o.MaxBytes)
 	s.apps = newMirror(buckets.apps, o, form[AppRef, App]{
 		parseKey: parseAppKey,
 		decode:   func(_ AppRef, stored stored) (App, error) { return decodeApp(stored) },
@@ -111,6 +114,9 @@ func (s *Store) Close() error {
 	s.following.Wait()
 	return nil
 }
+
+// Retention is how long an execution is kept after its end.
+func (s *Store) Retention() time.Duration { return s.options.Retention }
 
 // Sync returns once everything written before the call is on disk. Callers share one sync.
 func (s *Store) Sync(ctx context.Context) error {
