@@ -20,6 +20,8 @@ var (
 	ErrTooLarge = errors.New("message is too large")
 	// ErrInvalid says that a name or an id cannot be one.
 	ErrInvalid = errors.New("invalid name")
+	// ErrNotFound says that nothing is stored under the id.
+	ErrNotFound = errors.New("not found")
 	// ErrLost says that output which was asked for is no longer there: it aged out, or its stream reached its cap.
 	ErrLost = errors.New("output is no longer complete")
 	// ErrClosed says that the Stream or its connection was closed; it is an ErrUnavailable that does not pass.

@@ -18,31 +18,43 @@ type hub struct {
 	conn  *nats.Conn
 	heard chan *nats.Msg
 
-	mu    sync.Mutex
+	mu sync.Mutex
+	// feeds are known by the subjects that they hear.
 	feeds map[string]*feed
 }
 
-// feed is one execution that is watched.
+// feed is what is heard of one execution.
 type feed struct {
-	sub      *nats.Subscription
-	watchers []*watcher
+	sub     *nats.Subscription
+	hearers []hearer
+}
+
+// hearer is told what the hub hears, under the hub's lock: it must not wait.
+type hearer interface {
+	// change says that the record changed.
+	change()
+	// hear brings a chunk that was stored.
+	hear(stored)
+	// lapse says that something may have been missed.
+	lapse()
 }
 
 func newHub(conn *nats.Conn) *hub {
 	return &hub{conn: conn, heard: make(chan *nats.Msg, heardAtOnce), feeds: make(map[string]*feed)}
 }
 
-// add lets w hear of its execution. On return the server knows of it, unless the connection is away; then all
-// watchers read again when it is back.
-func (h *hub) add(ctx context.Context, w *watcher) error {
-	if err := h.enter(w); err != nil {
-		return translate(ctx, err)
+// add lets l hear of subjects, which are one execution's, until leave. On return the server knows of it, unless the connection is away; then
+// all hearers are told of a lapse when it is back.
+func (h *hub) add(ctx context.Context, subjects string, l hearer) (leave func(), err error) {
+	if err := h.enter(subjects, l); err != nil {
+		return nil, translate(ctx, err)
 	}
+	leave = func() { h.leave(subjects, l) }
 	if err := settle(ctx, h.conn); err != nil {
-		h.remove(w)
-		return err
+		leave()
+		return nil, err
 	}
-	return nil
+	return leave, nil
 }
 
 // settle returns once the server knows of the subscriptions made so far, unless the connection is away: then it
@@ -59,32 +71,32 @@ func settle(ctx context.Context, conn *nats.Conn) error {
 	return nil
 }
 
-func (h *hub) enter(w *watcher) error {
+func (h *hub) enter(subjects string, l hearer) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	f, ok := h.feeds[w.execution]
+	f, ok := h.feeds[subjects]
 	if !ok {
-		sub, err := h.conn.ChanSubscribe(watchSubjects(w.execution), h.heard)
+		sub, err := h.conn.ChanSubscribe(subjects, h.heard)
 		if err != nil {
 			return err
 		}
 		f = &feed{sub: sub}
-		h.feeds[w.execution] = f
+		h.feeds[subjects] = f
 	}
-	f.watchers = append(f.watchers, w)
+	f.hearers = append(f.hearers, l)
 	return nil
 }
 
-// remove ends the subscription with its last watcher; an error means that the connection ended it before.
-func (h *hub) remove(w *watcher) {
+// leave ends the subscription with its last hearer; an error means that the connection ended it before.
+func (h *hub) leave(subjects string, l hearer) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	f := h.feeds[w.execution]
-	if i := slices.Index(f.watchers, w); i >= 0 {
-		f.watchers = slices.Delete(f.watchers, i, i+1)
+	f := h.feeds[subjects]
+	if i := slices.Index(f.hearers, l); i >= 0 {
+		f.hearers = slices.Delete(f.hearers, i, i+1)
 	}
-	if len(f.watchers) == 0 {
-		delete(h.feeds, w.execution)
+	if len(f.hearers) == 0 {
+		delete(h.feeds, subjects)
 		_ = f.sub.Unsubscribe()
 	}
 }
@@ -103,7 +115,7 @@ func (h *hub) run(closing <-chan struct{}) {
 	}
 }
 
-// dispatch tells the watchers of one execution what happened.
+// dispatch tells those who hear of one execution what happened.
 func (h *hub) dispatch(message *nats.Msg) {
 	execution, attempt, output, ok := parseWatch(message.Subject)
 	if !ok {
@@ -111,20 +123,20 @@ func (h *hub) dispatch(message *nats.Msg) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	f, ok := h.feeds[execution]
+	f, ok := h.feeds[message.Sub.Subject]
 	if !ok {
 		return
 	}
 	if !output {
-		f.each((*watcher).change)
+		f.each(hearer.change)
 		return
 	}
 	chunk, err := parseStored(execution, attempt, message.Header, message.Data)
 	if err != nil {
-		f.each((*watcher).lapse)
+		f.each(hearer.lapse)
 		return
 	}
-	f.each(func(w *watcher) { w.hear(chunk) })
+	f.each(func(l hearer) { l.hear(chunk) })
 }
 
 // overflow gives up what was heard: the connection dropped what the full channel had no room for, and nobody knows whose it was.
@@ -140,12 +152,12 @@ func (h *hub) lapse() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, f := range h.feeds {
-		f.each((*watcher).lapse)
+		f.each(hearer.lapse)
 	}
 }
 
-func (f *feed) each(tell func(*watcher)) {
-	for _, w := range f.watchers {
-		tell(w)
+func (f *feed) each(tell func(hearer)) {
+	for _, l := range f.hearers {
+		tell(l)
 	}
 }

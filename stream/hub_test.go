@@ -19,9 +19,11 @@ func TestHubOverflow(t *testing.T) {
 	h := newHub(server.Conn)
 	flooded, quiet := newWatcher("flooded", position{}), newWatcher("quiet", position{})
 	for _, w := range []*watcher{flooded, quiet} {
-		if err := h.add(t.Context(), w); err != nil {
+		leave, err := h.add(t.Context(), watchSubjects(w.execution), w)
+		if err != nil {
 			t.Fatal(err)
 		}
+		defer leave()
 		w.collect()
 		w.settled()
 	}
@@ -44,8 +46,6 @@ func TestHubOverflow(t *testing.T) {
 	}
 	close(closing)
 	running.Wait()
-	h.remove(flooded)
-	h.remove(quiet)
 }
 
 // tellChunk says what JetStream says when it has stored a chunk.
@@ -66,17 +66,20 @@ func TestFeedEndsWithItsLastWatcher(t *testing.T) {
 	server := streamtest.Start(t)
 	h := newHub(server.Conn)
 	before := server.Conn.NumSubscriptions()
-	first, second := newWatcher("shared", position{}), newWatcher("shared", position{})
-	for _, w := range []*watcher{first, second} {
-		if err := h.add(t.Context(), w); err != nil {
+	var leaving []func()
+	for range 2 {
+		leave, err := h.add(t.Context(), watchSubjects("shared"), newWatcher("shared", position{}))
+		if err != nil {
 			t.Fatal(err)
 		}
+		leaving = append(leaving, leave)
 	}
 	if got := server.Conn.NumSubscriptions() - before; got != 1 {
 		t.Errorf("two watchers of one execution have %d subscriptions, want 1", got)
 	}
-	h.remove(first)
-	h.remove(second)
+	for _, leave := range leaving {
+		leave()
+	}
 	if got := server.Conn.NumSubscriptions() - before; got != 0 || len(h.feeds) != 0 {
 		t.Errorf("%d subscriptions and %d feeds are left", got, len(h.feeds))
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // confirmWait is how long JetStream is given to confirm the end of a delivery.
@@ -67,17 +66,7 @@ func (j *Job) Ack(ctx context.Context) error {
 // remove deletes the work itself. The consumer that knew of the delivery may be gone, and one that took its place and has
 // not given the work out yet says nothing to an acknowledgement.
 func (j *Job) remove(ctx context.Context) error {
-	waiting, done := bounded(ctx)
-	defer done()
-	work, err := j.queue.stream.js.Stream(waiting, j.queue.workStream)
-	if err != nil {
-		return err
-	}
-	err = work.DeleteMsg(waiting, j.sequence)
-	if errors.Is(err, jetstream.ErrMsgNotFound) || refusedWith(err, jetstream.JSErrCodeMessageNotFound) {
-		return nil
-	}
-	return err
+	return j.queue.stream.deleteMessage(ctx, j.queue.workStream, j.sequence)
 }
 
 // Return gives the work back, to be delivered after delay, and returns once JetStream has confirmed it.
@@ -86,6 +75,10 @@ func (j *Job) Return(ctx context.Context, delay time.Duration) error {
 	// Without its consumer the work waits already, and is delivered to who asks first.
 	if err != nil && !errors.Is(err, nats.ErrNoResponders) {
 		return fmt.Errorf("return %s: %w", j.Execution, translate(ctx, err))
+	}
+	if delay <= 0 {
+		// A worker that is stopping gives back what others have no taker for.
+		j.queue.stream.waker.wake(j.App)
 	}
 	return nil
 }

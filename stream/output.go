@@ -17,7 +17,7 @@ type Chunk struct {
 	// Index counts from 0 within the attempt.
 	Index int64
 	Data  []byte
-	// Expires is when it goes away: not before the execution's record does.
+	// Expires is when it goes away, not before the execution's record does. Zero is when the Stream's Retention is over.
 	Expires time.Time
 }
 
@@ -35,11 +35,14 @@ func (s *Stream) PublishChunk(ctx context.Context, c Chunk) error {
 	if len(c.Data) > MaxChunk {
 		return fmt.Errorf("publish chunk %d of %s: %w: %d bytes", c.Index, c.Execution, ErrTooLarge, len(c.Data))
 	}
+	if c.Expires.IsZero() {
+		c.Expires = time.Now().Add(s.options.Retention)
+	}
 	err := s.publish(ctx, &nats.Msg{
 		Subject: outputSubject(c.Execution, c.Attempt),
 		Header:  nats.Header{indexHeader: {strconv.FormatInt(c.Index, 10)}},
 		Data:    c.Data,
-	})
+	}, expiry(c.Expires))
 	if err != nil {
 		return fmt.Errorf("publish chunk %d of %s: %w", c.Index, c.Execution, translate(ctx, err))
 	}

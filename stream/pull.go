@@ -11,10 +11,10 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// lateEnd is how long Take waits for JetStream to say that the time is over before it says so itself.
+// lateEnd is how long take waits for JetStream to say that the time is over before it says so itself.
 const lateEnd = time.Second
 
-// pull is one request for jobs.
+// pull is one request for messages.
 type pull struct {
 	reply string
 	// jobs has room for all that was asked for; ended for the one message that says how it ended.
@@ -23,7 +23,7 @@ type pull struct {
 }
 
 var (
-	// errOver ends a Take whose time is over.
+	// errOver ends a take whose time is over.
 	errOver = errors.New("time is over")
 	// errNoConsumer says that the consumer is gone: it was idle, or the server restarted.
 	errNoConsumer = errors.New("consumer is gone")
@@ -33,8 +33,8 @@ var (
 	errStopped = errors.New("caller stopped")
 )
 
-// request asks for n jobs; the answers come to receive.
-func (q *Queue) request(ctx context.Context, p *pull, n int, wait time.Duration) error {
+// request asks for n messages; the answers come to receive.
+func (p *puller) request(ctx context.Context, pull *pull, n int, wait time.Duration) error {
 	type pullRequest struct {
 		Batch   int           `json:"batch"`
 		Expires time.Duration `json:"expires,omitempty"`
@@ -44,11 +44,11 @@ func (q *Queue) request(ctx context.Context, p *pull, n int, wait time.Duration)
 	if err != nil {
 		return fmt.Errorf("encode pull: %w", err)
 	}
-	subject := "$JS.API.CONSUMER.MSG.NEXT." + q.workStream + "." + q.consumer
-	return translate(ctx, q.stream.conn.PublishRequest(subject, p.reply, data))
+	subject := "$JS.API.CONSUMER.MSG.NEXT." + p.from + "." + p.config.Name
+	return translate(ctx, p.stream.conn.PublishRequest(subject, pull.reply, data))
 }
 
-// next answers the next job, or why there is none.
+// next answers the next message, or why there is none.
 func (p *pull) next(ctx context.Context, lost <-chan struct{}, over <-chan time.Time) (*nats.Msg, error) {
 	select {
 	case message := <-p.jobs:
@@ -64,7 +64,7 @@ func (p *pull) next(ctx context.Context, lost <-chan struct{}, over <-chan time.
 	}
 }
 
-// afterEnd answers the jobs that were sent before the end.
+// afterEnd answers the messages that were sent before the end.
 func (p *pull) afterEnd(status *nats.Msg) (*nats.Msg, error) {
 	select {
 	case message := <-p.jobs:

@@ -49,6 +49,7 @@ type Stream struct {
 	waker   *waker
 	hub     *hub
 	reader  *reader
+	room    *room
 	census  census
 
 	closing chan struct{}
@@ -87,6 +88,7 @@ func Open(ctx context.Context, o Options) (*Stream, error) {
 		closing:   make(chan struct{}),
 		reconnect: make(chan struct{}),
 	}
+	s.room = newRoom(maxLaterBytes(o), s.laterBytes)
 	s.run()
 	return s, nil
 }
@@ -171,9 +173,12 @@ func (s *Stream) publish(ctx context.Context, message *nats.Msg, options ...jets
 	return err
 }
 
+// duplicates is the window in which JetStream looks for repeated message ids, of which we give none; 0 would mean two minutes.
+const duplicates = 100 * time.Millisecond
+
 // makeStreams makes what is missing and brings the rest to what o says.
 func makeStreams(ctx context.Context, js jetstream.JetStream, o Options) error {
-	configs := []jetstream.StreamConfig{outputConfig(o)}
+	configs := []jetstream.StreamConfig{outputConfig(o), laterConfig(o), deadConfig(o)}
 	for shard := range o.Shards {
 		configs = append(configs, workConfig(o, shard))
 	}
@@ -195,8 +200,7 @@ func workConfig(o Options, shard int) jetstream.StreamConfig {
 		MaxBytes:    max(o.MaxWorkBytes/int64(o.Shards), 1),
 		Replicas:    o.Replicas,
 		Storage:     jetstream.FileStorage,
-		// Repetitions are told by the subject, so no window of ids has to be kept; 0 would mean two minutes.
-		Duplicates: 100 * time.Millisecond,
+		Duplicates:  duplicates,
 	}
 }
 
@@ -208,11 +212,11 @@ func outputConfig(o Options) jetstream.StreamConfig {
 		Retention:   jetstream.LimitsPolicy,
 		Discard:     jetstream.DiscardOld,
 		MaxBytes:    o.MaxOutputBytes,
-		MaxAge:      o.Retention,
+		AllowMsgTTL: true,
 		Replicas:    o.Replicas,
 		Storage:     jetstream.FileStorage,
 		AllowDirect: true,
-		Duplicates:  min(100*time.Millisecond, o.Retention),
+		Duplicates:  duplicates,
 		RePublish:   &jetstream.RePublish{Source: allOutput, Destination: watchedOutput},
 	}
 }

@@ -10,6 +10,9 @@ import (
 // Every subject, stream name and consumer name of this package is built here, and those that come back are parsed here.
 //
 //	ignite.work.<shard>.<org>.<app>.<execution>   work that waits, in IGNITE_WORK_<shard>
+//	ignite.later.<execution>.at                   work that waits for its time, in IGNITE_LATER
+//	ignite.later.<execution>.due.<org>.<app>      the same work, once its time has come
+//	ignite.dead.<execution>.<org>.<app>           work that ended badly, in IGNITE_DEADLETTER
 //	ignite.wake.<org>.<app>                       core: work for the app was enqueued
 //	ignite.output.<execution>.<attempt>           chunks, in IGNITE_OUTPUT
 //	ignite.watch.<execution>.output.<attempt>     core: the same chunk, once stored
@@ -18,15 +21,29 @@ import (
 //
 // A name's "." would end a token, so it is written "_", which names never hold.
 
-const outputStream = "IGNITE_OUTPUT"
+const (
+	outputStream = "IGNITE_OUTPUT"
+	laterStream  = "IGNITE_LATER"
+	deadStream   = "IGNITE_DEADLETTER"
+	// moverConsumer takes what is due from laterStream.
+	moverConsumer = "mover"
+)
 
 const (
-	allWakes       = "ignite.wake.*.*"
-	allOutput      = "ignite.output.*.*"
-	watchedOutput  = "ignite.watch.{{wildcard(1)}}.output.{{wildcard(2)}}"
-	workPrefix     = "ignite.work."
-	wakePrefix     = "ignite.wake."
-	watchPrefix    = "ignite.watch."
+	allWakes      = "ignite.wake.*.*"
+	allOutput     = "ignite.output.*.*"
+	watchedOutput = "ignite.watch.{{wildcard(1)}}.output.{{wildcard(2)}}"
+	allLater      = "ignite.later.>"
+	allDue        = "ignite.later.*.due.*.*"
+	allDead       = "ignite.dead.*.*.*"
+
+	workPrefix   = "ignite.work."
+	laterPrefix  = "ignite.later."
+	deadPrefix   = "ignite.dead."
+	wakePrefix   = "ignite.wake."
+	outputPrefix = "ignite.output."
+	watchPrefix  = "ignite.watch."
+
 	maxNameLength  = 63
 	maxTokenLength = 128
 )
@@ -56,11 +73,63 @@ func parseWork(subject string) (app App, execution string, err error) {
 	if _, err := strconv.ParseUint(parts[0], 10, 16); err != nil {
 		return App{}, "", fmt.Errorf("%w: %q names no shard", ErrInvalid, subject)
 	}
-	app = App{Org: name(parts[1]), Name: name(parts[2])}
-	if err := checkWork(app, parts[3]); err != nil {
+	return parseNames(parts[1], parts[2], parts[3])
+}
+
+// parseStoredWork reads the app and the execution from the subject of any stream that holds work.
+func parseStoredWork(subject string) (app App, execution string, err error) {
+	switch {
+	case strings.HasPrefix(subject, laterPrefix):
+		return parseDue(subject)
+	case strings.HasPrefix(subject, deadPrefix):
+		return parseDead(subject)
+	}
+	return parseWork(subject)
+}
+
+func scheduleSubject(execution string) string { return laterPrefix + execution + ".at" }
+
+// laterSubjects is all that stands for the execution there, waiting for its time or due.
+func laterSubjects(execution string) string { return laterPrefix + execution + ".>" }
+
+func dueSubject(app App, execution string) string {
+	return laterPrefix + execution + ".due." + token(app.Org) + "." + token(app.Name)
+}
+
+// parseDue is the inverse of dueSubject.
+func parseDue(subject string) (app App, execution string, err error) {
+	rest, ok := strings.CutPrefix(subject, laterPrefix)
+	parts := strings.Split(rest, ".")
+	if !ok || len(parts) != 4 || parts[1] != "due" {
+		return App{}, "", fmt.Errorf("%w: %q is no subject of due work", ErrInvalid, subject)
+	}
+	return parseNames(parts[2], parts[3], parts[0])
+}
+
+func deadSubject(app App, execution string) string {
+	return deadPrefix + execution + "." + token(app.Org) + "." + token(app.Name)
+}
+
+// deadSubjects finds the execution's dead letter without knowing its app.
+func deadSubjects(execution string) string { return deadPrefix + execution + ".*.*" }
+
+// parseDead is the inverse of deadSubject.
+func parseDead(subject string) (app App, execution string, err error) {
+	rest, ok := strings.CutPrefix(subject, deadPrefix)
+	parts := strings.Split(rest, ".")
+	if !ok || len(parts) != 3 {
+		return App{}, "", fmt.Errorf("%w: %q is no subject of a dead letter", ErrInvalid, subject)
+	}
+	return parseNames(parts[1], parts[2], parts[0])
+}
+
+// parseNames takes tokens that name an app, and the execution.
+func parseNames(org, app, execution string) (App, string, error) {
+	of := App{Org: name(org), Name: name(app)}
+	if err := checkWork(of, execution); err != nil {
 		return App{}, "", err
 	}
-	return app, parts[3], nil
+	return of, execution, nil
 }
 
 // consumerName holds "=", which is in no name, so that no two apps share one.
@@ -77,12 +146,14 @@ func parseWake(subject string) (App, error) {
 }
 
 func outputSubject(execution string, attempt uint32) string {
-	return "ignite.output." + execution + "." + strconv.FormatUint(uint64(attempt), 10)
+	return outputPrefix + execution + "." + strconv.FormatUint(uint64(attempt), 10)
 }
 
-func executionOutput(execution string) string { return "ignite.output." + execution + ".*" }
+func executionOutput(execution string) string { return outputPrefix + execution + ".*" }
 
+// watchSubjects is all that is told of the execution, stateSubject only that its record changed.
 func watchSubjects(execution string) string { return watchPrefix + execution + ".>" }
+func stateSubject(execution string) string  { return watchPrefix + execution + ".state" }
 
 // parseWatch tells a chunk's subject, which names its attempt, from the record's.
 func parseWatch(subject string) (execution string, attempt uint32, output, ok bool) {
@@ -100,7 +171,7 @@ func parseWatch(subject string) (execution string, attempt uint32, output, ok bo
 
 // parseOutput answers the attempt that a stored chunk's subject names.
 func parseOutput(subject, execution string) (attempt uint32, ok bool) {
-	return parseAttempt(subject, "ignite.output."+execution+".")
+	return parseAttempt(subject, outputPrefix+execution+".")
 }
 
 func parseAttempt(subject, prefix string) (uint32, bool) {

@@ -50,28 +50,12 @@ func (s *Stream) Waits(ctx context.Context, app App, execution string) (bool, er
 	if err := checkWork(app, execution); err != nil {
 		return false, fmt.Errorf("look for work: %w", err)
 	}
-	waiting, done := bounded(ctx)
-	defer done()
 	shard := shardOf(app, s.options.Shards)
-	subject := workSubject(shard, app, execution)
-	found, err := s.countSubject(waiting, workStream(shard), subject)
+	found, err := s.countSubjects(ctx, workStream(shard), workSubject(shard, app, execution))
 	if err != nil {
 		return false, fmt.Errorf("look for work of %s: %w", execution, translate(ctx, err))
 	}
 	return found > 0, nil
-}
-
-// countSubject asks the stream's leader, who knows of every message that was acknowledged.
-func (s *Stream) countSubject(ctx context.Context, name, subject string) (uint64, error) {
-	found, err := s.js.Stream(ctx, name)
-	if err != nil {
-		return 0, err
-	}
-	info, err := found.Info(ctx, jetstream.WithSubjectFilter(subject))
-	if err != nil {
-		return 0, err
-	}
-	return info.State.Subjects[subject], nil
 }
 
 // whileListing answers a context that ends with ctx, after listWait, and when the connection was lost and is back: the answer to what

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// poll is how often an idle watcher reads again, more or less a fifth: core messages are not promised.
+	// poll is how often an idle watcher reads again: core messages are not promised.
 	poll = 15 * time.Second
 	// retry is how long a watcher waits after a read that got no answer, patience how long it goes on so.
 	retry    = time.Second
@@ -51,10 +51,11 @@ func (s *Stream) watch(ctx context.Context, execution string, from position, yie
 		return err
 	}
 	w := newWatcher(execution, from)
-	if err := s.hub.add(ctx, w); err != nil {
+	leave, err := s.hub.add(ctx, watchSubjects(execution), w)
+	if err != nil {
 		return err
 	}
-	defer s.hub.remove(w)
+	defer leave()
 	return s.follow(ctx, w, yield)
 }
 
@@ -95,6 +96,11 @@ func pause(err error) time.Duration {
 	if err != nil {
 		return retry
 	}
+	return pollPause()
+}
+
+// pollPause is poll, more or less a fifth, so that those who wait do not read all at once.
+func pollPause() time.Duration {
 	return poll + time.Duration((rand.Float64()-0.5)*0.4*float64(poll))
 }
 

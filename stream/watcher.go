@@ -86,12 +86,7 @@ func (w *watcher) lapse() {
 	w.wake()
 }
 
-func (w *watcher) wake() {
-	select {
-	case w.woken <- struct{}{}:
-	default:
-	}
-}
+func (w *watcher) wake() { notify(w.woken) }
 
 // news is what a watcher's reader has not seen yet.
 type news struct {

@@ -39,18 +39,27 @@ func (s *Stream) Enqueue(ctx context.Context, w Work) error {
 	if err := w.check(); err != nil {
 		return fmt.Errorf("enqueue: %w", err)
 	}
+	_, err := s.store(ctx, w, "")
+	return err
+}
+
+// store puts w into the queue and reports whether it was not there. due is the place it was moved from, if it was.
+func (s *Stream) store(ctx context.Context, w Work, due string) (bool, error) {
 	message := encodeWork(w, workSubject(shardOf(w.App, s.options.Shards), w.App, w.Execution))
+	if due != "" {
+		message.Header[movedHeader] = []string{due}
+	}
 	// Sequence 0 means that the subject must be empty. That holds as long as the work is there, and costs
 	// no memory, where JetStream's own duplicate window would keep every id for as long as it is wide.
 	err := s.publish(ctx, message, jetstream.WithExpectLastSequencePerSubject(0))
 	switch {
 	case refusedWith(err, jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant):
-		return nil
+		return false, nil
 	case err != nil:
-		return fmt.Errorf("enqueue %s for %s: %w", w.Execution, w.App, translate(ctx, err))
+		return false, fmt.Errorf("enqueue %s for %s: %w", w.Execution, w.App, translate(ctx, err))
 	}
 	s.waker.wake(w.App)
-	return nil
+	return true, nil
 }
 
 func (w Work) check() error {
@@ -77,7 +86,7 @@ func encodeWork(w Work, subject string) *nats.Msg {
 
 // decodeWork is the inverse of encodeWork.
 func decodeWork(message *nats.Msg) (Work, error) {
-	app, execution, err := parseWork(message.Subject)
+	app, execution, err := parseStoredWork(message.Subject)
 	if err != nil {
 		return Work{}, err
 	}
