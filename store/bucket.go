@@ -21,7 +21,8 @@ const (
 	// markerTTL is how long the mark of a deleted app or host stays, for stores whose watch lags behind. One that was
 	// disconnected for longer reads the bucket again anyway.
 	markerTTL = 24 * time.Hour
-	// keyLife is how long an idempotency key stands for its first request.
+	// keyLife is how long an idempotency key stands for its first request, if records are kept as long: a key that outlived its record could
+	// not be told from one whose submission was cut off, and would let the request run again.
 	keyLife = 24 * time.Hour
 	// answerTimeout is what nats.go gives a request of a caller who has no deadline.
 	answerTimeout = 5 * time.Second
@@ -145,7 +146,7 @@ func idempotencyConfig(o Options) jetstream.StreamConfig {
 		Name:        "KV_" + idempotencyBucket,
 		Subjects:    []string{idempotencySubjects + ">"},
 		MaxBytes:    min(idempotencyCap, o.MaxBytes/idempotencyPart),
-		MaxAge:      keyLife,
+		MaxAge:      min(keyLife, o.Retention),
 		AllowRollup: true,
 	}
 }

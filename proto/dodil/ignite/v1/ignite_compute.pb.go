@@ -2692,7 +2692,7 @@ type InvokeRequest struct {
 	Body []byte       `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
 	// The rest is for InvokeAsync only, an extension; Invoke refuses it.
 	//
-	// With the same key the same request is accepted once: a repetition within a day is answered with the id of the first. Another
+	// With the same key the same request is accepted once: a repetition within a day, or the retention of records if that is shorter, is answered with the id of the first. Another
 	// request with the same key is ALREADY_EXISTS. Over HTTP also the header Idempotency-Key, over gRPC the metadata
 	// idempotency-key. 1 to 255 visible ASCII characters; keys of different apps and organizations are apart.
 	IdempotencyKey string `protobuf:"bytes,5,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
