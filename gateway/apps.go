@@ -56,7 +56,9 @@ func (s *service) newApp(r *ignitev1.CreateAppRequest) (app store.App, archive [
 		MaxConcurrency: r.GetMaxConcurrency(),
 		Ports:          r.GetPorts(),
 		HealthPath:     r.GetHealthPath(),
+		Retry:          storedRetry(r.GetRetry()),
 	}
+	v.retry(r.GetRetry(), store.DefaultRetry())
 	v.enum("resource_tier", int32(r.GetResourceTier()), ignitev1.ResourceTier_name)
 	v.enum("storage_mode", int32(r.GetStorageMode()), ignitev1.StorageMode_name)
 	v.enum("scaling.scale_metric", int32(r.GetScaling().GetScaleMetric()), ignitev1.ScaleMetric_name)
@@ -120,6 +122,7 @@ func (v *violations) updated(c store.Config, r *ignitev1.UpdateAppConfigRequest)
 	v.enum("resource_tier", int32(r.GetResourceTier()), ignitev1.ResourceTier_name)
 	v.enum("storage_mode", int32(r.GetStorageMode()), ignitev1.StorageMode_name)
 	v.enum("scaling.scale_metric", int32(r.GetScaling().GetScaleMetric()), ignitev1.ScaleMetric_name)
+	v.retry(r.GetRetry(), store.DefaultRetry())
 	set(&c.Description, r.Description)
 	set(&c.InputSchema, r.InputSchema)
 	set(&c.OutputSchema, r.OutputSchema)
@@ -137,6 +140,9 @@ func (v *violations) updated(c store.Config, r *ignitev1.UpdateAppConfigRequest)
 	}
 	if r.Scaling != nil {
 		c.Scaling = storedScaling(r.GetScaling())
+	}
+	if r.Retry != nil {
+		c.Retry = storedRetry(r.GetRetry())
 	}
 	if len(r.GetPorts()) > 0 {
 		c.Ports = r.GetPorts()

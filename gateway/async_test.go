@@ -241,18 +241,16 @@ func (s *setup) fill(t testing.TB) {
 	}
 }
 
-// stored counts the works and the payloads that there are.
-func (s *setup) stored(t testing.TB) (works uint64, payloads int) {
+// stored counts the works, now and for later, and the pieces of payloads that there are.
+func (s *setup) stored(t testing.TB) (works, payloads uint64) {
 	t.Helper()
-	js := must(jetstream.New(s.nats))
+	count := func(stream string) uint64 {
+		return must(must(jetstream.New(s.nats)).Stream(t.Context(), stream)).CachedInfo().State.Msgs
+	}
 	for shard := range 8 {
-		works += must(js.Stream(t.Context(), fmt.Sprint("IGNITE_WORK_", shard))).CachedInfo().State.Msgs
+		works += count(fmt.Sprint("IGNITE_WORK_", shard))
 	}
-	objects, err := must(js.ObjectStore(t.Context(), "ignite_payloads")).List(t.Context())
-	if err != nil && !errors.Is(err, jetstream.ErrNoObjectsFound) {
-		t.Fatal(err)
-	}
-	return works, len(objects)
+	return works + count("IGNITE_LATER"), count("IGNITE_PAYLOADS")
 }
 
 // records answers the state of every execution that is stored.

@@ -124,6 +124,7 @@ func meta(ref store.AppRef, c store.Config, code *store.Code) *ignitev1.AppMeta 
 		MaxConcurrency:   c.MaxConcurrency,
 		Ports:            c.Ports,
 		HealthPath:       c.HealthPath,
+		Retry:            publicRetry(c.Retry),
 	}
 	if code != nil {
 		m.Runtime, m.DeploymentMode = publicRuntime(*code), deploymentMode(*code)

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -33,6 +34,8 @@ type service struct {
 	log  *slog.Logger
 	pods *pod.Client
 	halt *halt
+	// begun are the goroutines that finish something for a caller who does not wait for it.
+	begun sync.WaitGroup
 	// publicPort is what public URLs end in: ":8080", or nothing for the scheme's own port.
 	publicPort string
 }

@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 
 	"dodil.io/ignite/engine/pod"
 	ignitev1 "dodil.io/ignite/proto/dodil/ignite/v1"
@@ -49,7 +50,14 @@ func (s *service) Invoke(r *ignitev1.InvokeRequest, stream grpc.ServerStreamingS
 // invoke calls the app and copies its answer to out. Nothing is tried again once out has a head.
 func (s *service) invoke(ctx context.Context, r *ignitev1.InvokeRequest, out answer) error {
 	arrived := time.Now()
-	c, err := s.newCall(ctx, r)
+	if err := answeredAtOnce(ctx, r); err != nil {
+		return err
+	}
+	app, err := s.published(ctx, r)
+	if err != nil {
+		return err
+	}
+	c, err := s.newCall(ctx, app, r)
 	if err != nil {
 		return err
 	}
@@ -66,15 +74,32 @@ func (s *service) invoke(ctx context.Context, r *ignitev1.InvokeRequest, out ans
 	})
 }
 
-// newCall checks that the caller can call the app so, and names the call.
-func (s *service) newCall(ctx context.Context, r *ignitev1.InvokeRequest) (call, error) {
+// answeredAtOnce refuses what only a call can have that is answered later.
+func answeredAtOnce(ctx context.Context, r *ignitev1.InvokeRequest) error {
+	var v violations
+	refuse := func(field string, given bool) {
+		if given {
+			v.add(field, "is for InvokeAsync only")
+		}
+	}
+	refuse("idempotency_key", r.GetIdempotencyKey() != "" || len(metadata.ValueFromIncomingContext(ctx, keyMetadata)) > 0)
+	refuse("delay", r.Delay != nil)
+	refuse("not_before", r.NotBefore != nil)
+	refuse("retry", r.Retry != nil)
+	return v.err()
+}
+
+// published answers the app that a request is about, if it can be called.
+func (s *service) published(ctx context.Context, r appMessage) (store.App, error) {
 	app, err := s.app(ctx, r)
-	if err != nil {
-		return call{}, err
+	if err == nil && app.ActiveVersion == 0 {
+		err = notPublished(app.AppRef)
 	}
-	if app.ActiveVersion == 0 {
-		return call{}, notPublished(app.AppRef)
-	}
+	return app, err
+}
+
+// newCall checks that the caller can call the app so, and names the call.
+func (s *service) newCall(ctx context.Context, app store.App, r *ignitev1.InvokeRequest) (call, error) {
 	if int64(len(r.GetBody())) > s.cfg.MaxPayloadBytes {
 		return call{}, tooLarge("body", s.cfg.MaxPayloadBytes)
 	}

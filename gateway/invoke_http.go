@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"dodil.io/ignite/engine/pod"
 	ignitev1 "dodil.io/ignite/proto/dodil/ignite/v1"
 )
@@ -47,6 +49,25 @@ func (g *Gateway) serveInvokeAsync(w http.ResponseWriter, r *http.Request) {
 	answerError(w, err, false)
 }
 
+// serveInvokeAsyncBatch takes its bodies under the same bound as serveInvokeAsync takes its one.
+func (g *Gateway) serveInvokeAsyncBatch(w http.ResponseWriter, r *http.Request) {
+	const method = ignitev1.ComputeService_InvokeAsyncBatch_FullMethodName
+	err := g.guard.run(r.Context(), method, r.Header.Get("Authorization"), func(ctx context.Context) error {
+		request := &ignitev1.InvokeAsyncBatchRequest{}
+		org, app, err := g.readCall(ctx, w, r, method, request)
+		if err != nil {
+			return err
+		}
+		request.OrganizationName, request.AppName = org, app
+		answer, err := g.service.submitBatch(ctx, request, r.Header[keyHeader])
+		if err != nil {
+			return err
+		}
+		return writeJSON(w, answer)
+	})
+	answerError(w, err, false)
+}
+
 // answerError answers err, which is a *fault or nil; after the head the one way left is to cut the connection.
 func answerError(w http.ResponseWriter, err error, begun bool) {
 	if err == nil {
@@ -59,32 +80,52 @@ func answerError(w http.ResponseWriter, err error, begun bool) {
 	writeError(w, f)
 }
 
-// readInvoke reads an envelope. The caller is asked who they are and whether they may before a byte of the body is read. Names in the body
-// may be left out, and if not must be those of the path.
+// readInvoke reads an envelope.
 func (g *Gateway) readInvoke(ctx context.Context, w http.ResponseWriter, r *http.Request, method string) (*ignitev1.InvokeRequest, error) {
-	org, app := r.PathValue("organization_name"), r.PathValue("app_name")
-	named := &ignitev1.InvokeRequest{OrganizationName: org, AppName: app}
-	if err := g.guard.admit(ctx, method, named); err != nil {
-		return nil, err
-	}
-	if f := limitBody(w, r, g.service.cfg.MaxPayloadBytes); f != nil {
-		return nil, f
-	}
 	request := &ignitev1.InvokeRequest{}
-	if err := readJSON(r.Body, request); err != nil {
+	org, app, err := g.readCall(ctx, w, r, method, request)
+	if err != nil {
 		return nil, err
 	}
-	var v violations
-	v.same("organization_name", request.GetOrganizationName(), org)
-	v.same("app_name", request.GetAppName(), app)
 	request.OrganizationName, request.AppName = org, app
-	return request, v.err()
+	request.IdempotencyKey, err = agreedKey(request.GetIdempotencyKey(), r.Header[keyHeader])
+	return request, err
 }
 
-// same adds a violation if the body says something else than the path.
-func (v *violations) same(field, body, path string) {
-	if body != "" && body != path {
-		v.add(field, "is %.64q in the body and %q in the path", body, path)
+// callMessage is a request to call an app.
+type callMessage interface {
+	proto.Message
+	appMessage
+}
+
+// readCall reads a request to call the app of the path. The caller is asked who they are and whether they may before a byte of the body is
+// read. Names in the body may be left out, and if not must be those of the path.
+func (g *Gateway) readCall(ctx context.Context, w http.ResponseWriter, r *http.Request, method string, request callMessage) (org, app string, err error) {
+	org, app = r.PathValue("organization_name"), r.PathValue("app_name")
+	if err := g.guard.admit(ctx, method, &ignitev1.InvokeRequest{OrganizationName: org, AppName: app}); err != nil {
+		return "", "", err
+	}
+	if f := limitBody(w, r, g.service.cfg.MaxPayloadBytes); f != nil {
+		return "", "", f
+	}
+	if err := readJSON(r.Body, request); err != nil {
+		return "", "", err
+	}
+	var v violations
+	v.sameApp(request, org, app)
+	return org, app, v.err()
+}
+
+// sameApp adds violations if m says something and it is another app.
+func (v *violations) sameApp(m appMessage, org, app string) {
+	v.same("organization_name", m.GetOrganizationName(), org)
+	v.same("app_name", m.GetAppName(), app)
+}
+
+// same adds a violation if the body says something else than the place that names the app.
+func (v *violations) same(field, body, named string) {
+	if body != "" && body != named {
+		v.add(field, "is %.64q, and the call is about %q", body, named)
 	}
 }
 

@@ -93,7 +93,13 @@ func (g *guard) authenticate(ctx context.Context, authorization string) (context
 
 // invokes reports whether method calls an app, which callers of other organizations may do with public ones.
 func invokes(method string) bool {
-	return method == ignitev1.ComputeService_Invoke_FullMethodName || method == ignitev1.ComputeService_InvokeAsync_FullMethodName
+	switch method {
+	case ignitev1.ComputeService_Invoke_FullMethodName, ignitev1.ComputeService_InvokeAsync_FullMethodName,
+		ignitev1.ComputeService_InvokeAsyncBatch_FullMethodName:
+		return true
+	default:
+		return false
+	}
 }
 
 // admit checks the names in request, and that the caller may touch its organization by method. A list of executions does both by
@@ -126,8 +132,12 @@ func (g *guard) settle(ctx context.Context, method string, begin time.Time, err 
 	return err
 }
 
-// fault is faultOf, and logs what is of no known kind under the name that the caller gets.
 func (g *guard) fault(ctx context.Context, method string, err error) *fault {
+	return told(ctx, g.log, method, err)
+}
+
+// told is faultOf, and logs what is of no known kind under the name that the caller gets.
+func told(ctx context.Context, log *slog.Logger, method string, err error) *fault {
 	if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.Canceled) {
 		err = errors.Join(cause, err)
 	}
@@ -135,7 +145,7 @@ func (g *guard) fault(ctx context.Context, method string, err error) *fault {
 	if known {
 		return f
 	}
-	g.log.LogAttrs(ctx, slog.LevelError, "call failed", slog.String("method", method),
+	log.LogAttrs(ctx, slog.LevelError, "call failed", slog.String("method", method),
 		slog.String("request", requestID(ctx)), slog.String("error", err.Error()))
 	f.message = "internal error: the log has it under request " + requestID(ctx)
 	return f

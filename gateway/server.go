@@ -161,6 +161,7 @@ func (g *Gateway) Serve(ctx context.Context, grpcListener, httpListener net.List
 	<-failed.Done()
 	g.drain(grpcServer, httpServer, running, cut)
 	err := serving.Wait()
+	g.service.begun.Wait()
 	g.service.pods.Close()
 	g.proxy.Transport.(*http.Transport).CloseIdleConnections()
 	if err != nil {
