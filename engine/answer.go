@@ -30,6 +30,7 @@ var errResultTooLarge = errors.New("the result is too large to be kept")
 // read reads the answer to its end into o. A streamed one is published piece by piece while it comes, too.
 func (a *attempt) read(ctx context.Context, response *http.Response, o *outcome) error {
 	o.response = response.StatusCode
+	o.retryAfter = response.Header.Get("Retry-After")
 	o.header = keep(response.Header)
 	o.streamed = isStreamed(response)
 	if response.ContentLength > a.maxResult {
@@ -69,7 +70,8 @@ func (a *attempt) readChunks(ctx context.Context, body io.Reader, o *outcome) er
 			return a.tooLarge()
 		}
 		if n > 0 {
-			if err := a.publish(ctx, stream.Chunk{Execution: a.held.ID, Attempt: a.held.Attempt, Index: o.chunks, Data: buffer[:n]}); err != nil {
+			c := stream.Chunk{Execution: a.held.ID, Attempt: a.held.Attempt, Index: o.chunks, Data: buffer[:n], Expires: a.expires}
+			if err := a.publish(ctx, c); err != nil {
 				return err
 			}
 			o.result = append(o.result, buffer[:n]...)
@@ -95,15 +97,16 @@ func (a *attempt) publish(ctx context.Context, c stream.Chunk) error {
 	for {
 		err := a.stream.PublishChunk(ctx, c)
 		if err == nil {
+			a.reached(ChunkStored)
 			return nil
 		}
 		if time.Since(began) > publishLimit {
 			return fmt.Errorf("publish output: %w", err)
 		}
-		a.log.WarnContext(ctx, "output not stored yet", slog.String("execution", c.Execution), slog.Any("error", err))
 		if err := pauses.wait(ctx); err != nil {
 			return err
 		}
+		a.log.WarnContext(ctx, "output not stored yet", slog.String("execution", c.Execution), slog.Any("error", err))
 	}
 }
 

@@ -22,6 +22,7 @@ func (a *attempt) call(ctx context.Context) (outcome, error) {
 	var o outcome
 	err = a.dispatch.do(ctx, a.held.App, func(g grant) error {
 		a.at.move(placed)
+		a.reached(PodChosen)
 		o = outcome{version: g.on.version, waited: g.waited, cold: g.cold}
 		began := time.Now()
 		err := a.exchange(ctx, g.target(), request, &o)
@@ -42,12 +43,13 @@ func (a *attempt) request(ctx context.Context) (pod.Request, error) {
 		if body, err = a.store.Payload(ctx, head.Object); err != nil {
 			return pod.Request{}, fmt.Errorf("read the request's body: %w", err)
 		}
+		a.body = body
 	}
 	app, err := a.dispatch.app(ctx, a.held.App)
 	if err != nil {
 		return pod.Request{}, err
 	}
-	if !a.held.CreatedAt.IsZero() && app.CreatedAt.After(a.held.CreatedAt) {
+	if a.held.Incarnation != "" && a.held.Incarnation != app.Incarnation {
 		return pod.Request{}, fmt.Errorf("%w: another of its name was created since", pod.ErrAppGone)
 	}
 	head.Identity.Attempt = a.held.Attempt
@@ -67,7 +69,13 @@ func (a *attempt) exchange(ctx context.Context, t pod.Target, r pod.Request, o *
 		return err
 	}
 	defer func() { _ = response.Body.Close() }() // read to its end, or of no more interest
-	return a.read(ctx, response, o)
+	a.reached(AnswerBegun)
+	a.expires = time.Now().Add(r.Clocks.Total + a.store.Retention() + slack)
+	if err := a.read(ctx, response, o); err != nil {
+		return err
+	}
+	a.reached(AnswerRead)
+	return nil
 }
 
 // explain finds out why a pod broke: the engine took it away, or how it ended.
@@ -92,9 +100,8 @@ func (a *attempt) ended(ctx context.Context, o outcome, err error) (outcome, err
 		return o.answered(), nil
 	case ctx.Err() != nil:
 		return outcome{}, context.Cause(ctx)
-	case postponed(err):
+	case handsBack(err):
 		return outcome{}, err
 	}
-	o.status, o.fault = faultOf(err)
-	return o, nil
+	return o.failedWith(err), nil
 }

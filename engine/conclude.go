@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"dodil.io/ignite/store"
@@ -12,10 +11,16 @@ import (
 
 // end says what becomes of a job.
 type end struct {
-	verb  verb
+	verb verb
+	// after is the pause before work that is given back comes again.
 	after time.Duration
-	// unused names a large request body that nobody needs once the record is on disk.
-	unused string
+	// due is when work that is put off comes again; shorter pauses than nap it spends in the queue.
+	due time.Time
+	nap time.Duration
+	// record is the terminal one of work that is acknowledged. Work without a record has none.
+	record store.Execution
+	// body is the large one of its request, if it is at hand.
+	body []byte
 }
 
 type verb int
@@ -27,42 +32,62 @@ const (
 	acknowledge
 	// giveBack returns the job to the queue.
 	giveBack
+	// putAway stores the work for later: its record says until when.
+	putAway
 )
 
 func givenBack(after time.Duration) end { return end{verb: giveBack, after: after} }
 
-// over is the end of a job whose record is terminal. What did not complete keeps its request as long as its record, for who
-// looks into it.
-func over(record store.Execution) end {
-	e := end{verb: acknowledge}
-	if record.Status == store.Completed {
-		e.unused = record.RequestObject
-	}
-	return e
-}
+func putOff(due time.Time, nap time.Duration) end { return end{verb: putAway, due: due, nap: nap} }
 
-// conclude tells the queue. The record is on disk before the work is deleted, since the work is the only other copy of the request.
+// over is the end of a job whose record is terminal.
+func over(record store.Execution) end { return end{verb: acknowledge, record: record} }
+
+// conclude tells the queue.
 func (w *worker) conclude(ctx context.Context, job *stream.Job, e end) error {
 	switch e.verb {
 	case acknowledge:
-		if err := w.store.Sync(ctx); err != nil {
-			return fmt.Errorf("sync the outcome of %s: %w", job.Execution, err)
-		}
-		w.dropRequest(ctx, e.unused)
-		return job.Ack(ctx)
+		return w.dismiss(ctx, job, e)
 	case giveBack:
 		return job.Return(ctx, e.after)
+	case putAway:
+		return w.wait(ctx, job, e)
 	default:
 		return nil
 	}
 }
 
-// dropRequest deletes a large request body, or leaves it to the retention of payloads.
-func (w *worker) dropRequest(ctx context.Context, name string) {
-	if name == "" {
-		return
+// dismiss lets the work of a terminal record go, after what follows from the record is stored and all of it is on disk: the work is the only other
+// copy of the request. It does the same for work that is delivered once more.
+func (w *worker) dismiss(ctx context.Context, job *stream.Job, e end) error {
+	if keepsRequest(e.record.Status) {
+		if err := w.keepDeadLetter(ctx, job, e); err != nil {
+			return err
+		}
+		w.reached(DeadLetterKept)
 	}
-	if err := w.store.DeletePayload(ctx, name); err != nil {
-		w.log.WarnContext(ctx, "a request's body is left behind", slog.Any("error", err))
+	if err := w.sync(ctx, job); err != nil {
+		return err
 	}
+	w.reached(OutcomeSynced)
+	if e.record.RequestObject != "" && !keepsRequest(e.record.Status) {
+		w.dropRequest(ctx, job, e.record.RequestObject)
+		w.reached(RequestDropped)
+	}
+	return w.acknowledge(ctx, job)
+}
+
+func (w *worker) sync(ctx context.Context, job *stream.Job) error {
+	if err := w.store.Sync(ctx); err != nil {
+		return fmt.Errorf("sync the outcome of %s: %w", job.Execution, err)
+	}
+	return nil
+}
+
+func (w *worker) acknowledge(ctx context.Context, job *stream.Job) error {
+	if err := job.Ack(ctx); err != nil {
+		return err
+	}
+	w.reached(JobAcknowledged)
+	return nil
 }

@@ -44,5 +44,6 @@ func (w *worker) missing(ctx context.Context, job *stream.Job) end {
 		return givenBack(time.Second << min(job.Delivered, times))
 	}
 	w.log.WarnContext(ctx, "work without a record dropped", slog.String("execution", job.Execution))
-	return end{verb: acknowledge}
+	w.metrics.countReaped(workWithoutRecord)
+	return over(store.Execution{})
 }

@@ -17,19 +17,12 @@ const soon = time.Second
 // handBack makes the execution wait again, since it did not fail: the server stops, or it is not its turn. If the record
 // cannot be written the next worker takes it over as it is.
 func (a *attempt) handBack(ctx context.Context, reason error) end {
-	a.log.InfoContext(ctx, "execution handed back", slog.String("execution", a.held.ID),
-		slog.Uint64("attempt", uint64(a.held.Attempt)), slog.Any("reason", reason))
-	next := a.held
-	next.Status = store.Pending
-	next.Worker = ""
-	next.StartedAt = time.Time{}
-	write, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeLimit)
-	defer cancel()
-	_, err := a.store.UpdateExecution(write, next)
-	if lost(err) {
-		e, _ := a.overtaken(write, a.held)
+	e, stored := a.insist(ctx, func(error, time.Duration) (store.Execution, error) { return a.updateWithin(ctx, released(a.held)) })
+	if !stored {
 		return e
 	}
+	a.log.InfoContext(ctx, "execution handed back", slog.String("execution", a.held.ID),
+		slog.Uint64("attempt", uint64(a.held.Attempt)), slog.Any("reason", reason))
 	if errors.Is(reason, errEvicted) {
 		return givenBack(0)
 	}
@@ -47,8 +40,8 @@ func (w *worker) later(ctx context.Context) end {
 // errEvicted is why a call ended that the engine cut: its pod had to go.
 var errEvicted = errors.New("pod was taken out of service during the call")
 
-// postponed reports the errors that are no end of an execution but a reason to try again.
-func postponed(err error) bool {
+// handsBack reports the errors that are nobody's failure but a reason to try again.
+func handsBack(err error) bool {
 	for _, reason := range []error{pod.ErrBusy, errEvicted, store.ErrUnavailable, stream.ErrUnavailable} {
 		if errors.Is(err, reason) {
 			return true

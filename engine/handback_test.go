@@ -11,7 +11,7 @@ import (
 )
 
 // What is not the app's doing is tried again, however it is wrapped; what is its doing is an end.
-func TestPostponed(t *testing.T) {
+func TestHandsBack(t *testing.T) {
 	t.Parallel()
 	for err, want := range map[error]bool{
 		pod.ErrBusy:               true,
@@ -23,8 +23,8 @@ func TestPostponed(t *testing.T) {
 		errResultTooLarge:         false,
 		errors.New("another one"): false,
 	} {
-		if got := postponed(fmt.Errorf("publish output: %w", err)); got != want {
-			t.Errorf("%v is postponed: %v, want %v", err, got, want)
+		if got := handsBack(fmt.Errorf("publish output: %w", err)); got != want {
+			t.Errorf("%v hands back: %v, want %v", err, got, want)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,28 +17,59 @@ const renewEvery = 10 * time.Second
 // twice is recognised.
 type hands struct {
 	mu   sync.Mutex
-	jobs map[string]*stream.Job
+	jobs map[string]inHand
+}
+
+// inHand is one of them.
+type inHand struct {
+	job *stream.Job
+	// cut ends its call.
+	cut context.CancelCauseFunc
+	// revision is that of the record when this worker took it; 0 before.
+	revision uint64
 }
 
 // take keeps job until drop; false if its execution is in hand already.
-func (h *hands) take(job *stream.Job) bool {
+func (h *hands) take(job *stream.Job, cut context.CancelCauseFunc) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.jobs == nil {
-		h.jobs = make(map[string]*stream.Job)
+		h.jobs = make(map[string]inHand)
 	}
-	if h.jobs[job.Execution] != nil {
+	if _, has := h.jobs[job.Execution]; has {
 		return false
 	}
-	h.jobs[job.Execution] = job
+	h.jobs[job.Execution] = inHand{job: job, cut: cut}
 	return true
+}
+
+// hold notes at which revision of its record the execution is held.
+func (h *hands) hold(execution string, revision uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if in, has := h.jobs[execution]; has {
+		in.revision = revision
+		h.jobs[execution] = in
+	}
 }
 
 // has reports whether the execution is in hand.
 func (h *hands) has(execution string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.jobs[execution] != nil
+	_, has := h.jobs[execution]
+	return has
+}
+
+// cut ends the execution's call, and reports whether it is in hand.
+func (h *hands) cut(execution string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	in, has := h.jobs[execution]
+	if has {
+		in.cut(errCut)
+	}
+	return has
 }
 
 func (h *hands) drop(job *stream.Job) {
@@ -46,18 +78,24 @@ func (h *hands) drop(job *stream.Job) {
 	delete(h.jobs, job.Execution)
 }
 
-func (h *hands) all() []*stream.Job {
+func (h *hands) all() []inHand {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	jobs := make([]*stream.Job, 0, len(h.jobs))
-	for _, job := range h.jobs {
-		jobs = append(jobs, job)
+	jobs := make([]inHand, 0, len(h.jobs))
+	for _, in := range h.jobs {
+		jobs = append(jobs, in)
 	}
 	return jobs
 }
 
-// renew tells the queue again and again, until ctx ends, that the jobs in hand are alive. Most jobs are over before the first time.
-func (h *hands) renew(ctx context.Context, every time.Duration, log *slog.Logger) {
+// held answers those whose record is held.
+func (h *hands) held() []inHand {
+	return slices.DeleteFunc(h.all(), func(in inHand) bool { return in.revision == 0 })
+}
+
+// renew tells the queue again and again, until ctx ends, that the jobs in hand are alive, and calls review after each time. Most jobs are over
+// before the first.
+func (h *hands) renew(ctx context.Context, every time.Duration, review func(), log *slog.Logger) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
@@ -66,10 +104,11 @@ func (h *hands) renew(ctx context.Context, every time.Duration, log *slog.Logger
 			return
 		case <-ticker.C:
 		}
-		for _, job := range h.all() {
-			if err := job.Renew(); err != nil {
-				log.DebugContext(ctx, "work not renewed", slog.String("execution", job.Execution), slog.Any("error", err))
+		for _, in := range h.all() {
+			if err := in.job.Renew(); err != nil {
+				log.DebugContext(ctx, "work not renewed", slog.String("execution", in.job.Execution), slog.Any("error", err))
 			}
 		}
+		review()
 	}
 }

@@ -9,25 +9,40 @@ import (
 	"dodil.io/ignite/store"
 )
 
-// hold makes this worker the one that decides: by compare-and-set it begins the next attempt. If it cannot, the end of the job.
+// hold makes this worker the one that decides: by compare-and-set it begins the next attempt. If it cannot, the end of the job. A record that
+// is RUNNING is taken from a worker that is lost, and that is a failure of the platform.
 func (a *attempt) hold(ctx context.Context, record store.Execution) (end, bool) {
 	next := record
+	if record.Status == store.Running {
+		ofPlatform.charge(&next)
+	}
 	next.Status = store.Running
 	next.Attempt++
 	next.Worker = a.name
 	next.StartedAt = time.Now()
+	next.DueAt = time.Time{}
+	next.Error = nil
 	a.describe(ctx, &next)
 	held, err := a.update(ctx, next)
 	switch {
 	case err == nil:
-		a.held = held
-		return end{}, true
+		return a.holds(held)
 	case lost(err):
 		return a.overtaken(ctx, next)
 	default:
 		a.log.WarnContext(ctx, "record cannot be taken", slog.String("execution", next.ID), slog.Any("error", err))
 		return a.later(ctx), false
 	}
+}
+
+// holds notes the record that this worker wrote.
+func (a *attempt) holds(held store.Execution) (end, bool) {
+	if a.held.ID == "" {
+		a.reached(RecordTaken)
+	}
+	a.held = held
+	a.hands.hold(held.ID, held.Revision)
+	return end{}, true
 }
 
 // update writes a record when it is its turn.
@@ -62,7 +77,7 @@ func (a *attempt) overtaken(ctx context.Context, tried store.Execution) (end, bo
 	now, err := a.store.Execution(ctx, tried.Org, tried.ID)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return end{verb: acknowledge}, false
+		return over(store.Execution{}), false
 	case err != nil:
 		return a.later(ctx), false
 	case now.Status.Terminal():
@@ -70,8 +85,7 @@ func (a *attempt) overtaken(ctx context.Context, tried store.Execution) (end, bo
 	case now.Status == store.Pending:
 		return givenBack(0), false
 	case now.Worker == tried.Worker && now.Attempt == tried.Attempt:
-		a.held = now
-		return end{}, true
+		return a.holds(now)
 	default:
 		return end{verb: forget}, false
 	}

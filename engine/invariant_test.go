@@ -154,13 +154,15 @@ func TestOnlyTheHolderDecides_LivingWorkerIsLeftAlone(t *testing.T) {
 
 func TestNothingWithoutAnEnd_WorkersThatDie(t *testing.T) {
 	t.Parallel()
-	p := newProcess(t, streamtest.Start(t), http.HandlerFunc(echo), Config{})
+	p := newProcess(t, streamtest.Start(t), http.HandlerFunc(echo), Config{MaxPlatformFailures: 3})
 	p.publish(t, store.Config{})
 	id := store.NewExecutionID()
 	record := p.createRecord(t, id, "")
 	p.enqueue(t, id, nil)
-	p.update(t, record, func(e *store.Execution) { e.Status, e.Attempt, e.Worker = store.Running, maxAttempts, "dead" })
-	expect(t, p.run().untilEnd(t, id), store.Failed, codeInternal)
+	p.update(t, record, func(e *store.Execution) {
+		e.Status, e.Attempt, e.PlatformFailures, e.Worker = store.Running, 3, 2, "dead"
+	})
+	expect(t, p.run().untilEnd(t, id), store.Failed, codeWorkerLost)
 	p.untilNoWork(t)
 }
 
@@ -344,7 +346,7 @@ func TestHonestCause_AppDeletedDuringTheCall(t *testing.T) {
 
 func TestHonestCause_PodThatDoesNotStart(t *testing.T) {
 	t.Parallel()
-	p := newProcess(t, streamtest.Start(t), nil, Config{})
+	p := newProcess(t, streamtest.Start(t), nil, Config{MaxPlatformFailures: 1})
 	p.driver = podtest.NewLoopback(func(_ context.Context, spec pod.Spec) (http.Handler, error) {
 		return nil, &pod.StartError{Pod: spec.Name, Reason: "exit status 1", Log: []string{"ModuleNotFoundError"}}
 	})

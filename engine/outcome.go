@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -19,17 +20,24 @@ const (
 	codeAppDeleted     = "APP_DELETED"
 	codeNotPublished   = "NOT_PUBLISHED"
 	codeStartFailed    = "POD_START_FAILED"
+	codeUnreachable    = "POD_UNREACHABLE"
+	codeWorkerLost     = "WORKER_LOST"
 	codeBroken         = "POD_BROKEN"
 	codeResultTooLarge = "RESULT_TOO_LARGE"
+	codeMaxAge         = "TIMEOUT_MAX_AGE"
 	codeInternal       = "INTERNAL"
 )
 
-// timeoutCodes name the clock that ran out.
-var timeoutCodes = map[string]string{
-	pod.ClockColdStart: "TIMEOUT_COLD_START",
-	pod.ClockFirstByte: "TIMEOUT_FIRST_BYTE",
-	pod.ClockIdle:      "TIMEOUT_IDLE",
-	pod.ClockTotal:     "TIMEOUT_TOTAL",
+// timeoutCodes name the clock that ran out. A cold start has taken all the time that there is for the execution; the others are
+// the app's, which may be quicker the next time.
+var timeoutCodes = map[string]struct {
+	code    string
+	account account
+}{
+	pod.ClockColdStart: {"TIMEOUT_COLD_START", nobodys},
+	pod.ClockFirstByte: {"TIMEOUT_FIRST_BYTE", ofApp},
+	pod.ClockIdle:      {"TIMEOUT_IDLE", ofApp},
+	pod.ClockTotal:     {"TIMEOUT_TOTAL", ofApp},
 }
 
 const (
@@ -43,6 +51,8 @@ const (
 type outcome struct {
 	status store.Status
 	fault  *store.ExecutionError
+	// account is whose the fault is.
+	account account
 
 	version uint32
 	// waited is the time until a pod had the call, ran the time from then on; cold says that a pod had to start.
@@ -50,15 +60,17 @@ type outcome struct {
 	cold        bool
 
 	response int
-	header   http.Header
-	trailer  http.Header
-	result   []byte
-	streamed bool
-	chunks   int64
+	// retryAfter is the answer's header of that name.
+	retryAfter string
+	header     http.Header
+	trailer    http.Header
+	result     []byte
+	streamed   bool
+	chunks     int64
 }
 
-func failed(code, message string) outcome {
-	return outcome{status: store.Failed, fault: &store.ExecutionError{Code: code, Message: clip(message)}}
+func failed(status store.Status, code, message string) outcome {
+	return outcome{status: status, fault: &store.ExecutionError{Code: code, Message: clip(message)}}
 }
 
 // answered says whether an app that answered in full did what it was asked.
@@ -75,28 +87,82 @@ func (o outcome) answered() outcome {
 	return o
 }
 
-// faultOf says what kind of end an error is. What no case knows is the platform's fault.
-func faultOf(err error) (store.Status, *store.ExecutionError) {
-	fault := func(code string) *store.ExecutionError {
-		return &store.ExecutionError{Code: code, Message: clip(err.Error())}
-	}
-	if timeout, ok := errors.AsType[*pod.TimeoutError](err); ok {
-		return store.Timeout, fault(cmp.Or(timeoutCodes[timeout.Clock], "TIMEOUT"))
-	}
-	if _, ok := errors.AsType[*pod.StartError](err); ok {
-		return store.Failed, fault(codeStartFailed)
-	}
+// failure is what the decision about another attempt has to know. An answer counts by its status, and by the policy's.
+func (o outcome) failure(policy store.RetryPolicy, now time.Time) failure {
+	after, said := retryAfter(o.retryAfter, now)
 	switch {
-	case errors.Is(err, pod.ErrBroken):
-		return store.Failed, fault(codeBroken)
-	case errors.Is(err, errResultTooLarge):
-		return store.Failed, fault(codeResultTooLarge)
-	case errors.Is(err, pod.ErrAppGone):
-		return store.Failed, fault(codeAppDeleted)
-	case errors.Is(err, pod.ErrNotPublished):
-		return store.Failed, fault(codeNotPublished)
+	case o.fault.Code != codeAppError:
+		return failure{account: o.account}
+	case said && (o.response == http.StatusTooManyRequests || o.response == http.StatusServiceUnavailable):
+		return failure{account: notNow, after: after}
+	case slices.Contains(policy.Over(store.DefaultRetry()).Statuses, uint32(o.response)):
+		return failure{account: ofApp, after: after}
 	}
-	return store.Failed, fault(codeInternal)
+	return failure{account: nobodys}
+}
+
+// failedWith is the outcome of an attempt that ended in err. What no case knows is the platform's fault, but as little understood
+// it is not repeated.
+func (o outcome) failedWith(err error) outcome {
+	o.status, o.account = store.Failed, nobodys
+	code := codeInternal
+	timeout, late := errors.AsType[*pod.TimeoutError](err)
+	_, notStarted := errors.AsType[*pod.StartError](err)
+	switch {
+	case late:
+		clock := timeoutCodes[timeout.Clock]
+		o.status, o.account, code = store.Timeout, clock.account, cmp.Or(clock.code, "TIMEOUT")
+	case notStarted:
+		o.account, code = ofPlatform, codeStartFailed
+	case errors.Is(err, pod.ErrUnreachable):
+		o.account, code = ofPlatform, codeUnreachable
+	case errors.Is(err, pod.ErrBroken):
+		o.account, code = ofApp, codeBroken
+	case errors.Is(err, errResultTooLarge):
+		code = codeResultTooLarge
+	case errors.Is(err, pod.ErrAppGone):
+		code = codeAppDeleted
+	case errors.Is(err, pod.ErrNotPublished):
+		code = codeNotPublished
+	}
+	o.fault = &store.ExecutionError{Code: code, Message: clip(err.Error())}
+	return o
+}
+
+// givenUp says after how many attempts and why there is not one more, if there is anything to say.
+func (o outcome) givenUp(attempts uint32, reason string) outcome {
+	if reason == "" {
+		return o
+	}
+	o.fault = &store.ExecutionError{
+		Code:    o.fault.Code,
+		Message: clip(fmt.Sprintf("given up after %s (%s): %s", count(attempts, "attempt"), reason, o.fault.Message)),
+	}
+	return o
+}
+
+func count(n uint32, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// waiting is the record of an execution that waits until due for its next attempt, with the failure of the one that was held.
+func (o outcome) waiting(held store.Execution, due time.Time) store.Execution {
+	next := released(held)
+	next.Error = o.fault
+	next.DueAt = due
+	o.account.charge(&next)
+	return next
+}
+
+// released is the record of an execution that nobody holds any longer.
+func released(held store.Execution) store.Execution {
+	held.Status = store.Pending
+	held.Worker = ""
+	held.StartedAt = time.Time{}
+	return held
 }
 
 // record is the terminal record that follows the one that was held.
@@ -104,6 +170,7 @@ func (o outcome) record(held store.Execution) store.Execution {
 	next := held
 	next.Status = o.status
 	next.Error = o.fault
+	o.account.charge(&next)
 	next.Version = cmp.Or(o.version, held.Version)
 	next.FinishedAt = time.Now()
 	next.ResponseStatus = o.response

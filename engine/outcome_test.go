@@ -13,28 +13,76 @@ import (
 	"dodil.io/ignite/store"
 )
 
-func TestFaultOf(t *testing.T) {
+func TestFailedWith(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		err    error
-		status store.Status
-		code   string
+		err     error
+		status  store.Status
+		code    string
+		account account
 	}{
-		{&pod.TimeoutError{Clock: pod.ClockColdStart}, store.Timeout, "TIMEOUT_COLD_START"},
-		{fmt.Errorf("call pod: %w", &pod.TimeoutError{Clock: pod.ClockFirstByte}), store.Timeout, "TIMEOUT_FIRST_BYTE"},
-		{&pod.TimeoutError{Clock: pod.ClockIdle}, store.Timeout, "TIMEOUT_IDLE"},
-		{&pod.TimeoutError{Clock: pod.ClockTotal}, store.Timeout, "TIMEOUT_TOTAL"},
-		{&pod.StartError{Pod: "p", Reason: "exit status 1"}, store.Failed, codeStartFailed},
-		{fmt.Errorf("call pod: %w: connection reset", pod.ErrBroken), store.Failed, codeBroken},
-		{errResultTooLarge, store.Failed, codeResultTooLarge},
-		{fmt.Errorf("%w: %w", pod.ErrAppGone, store.ErrNotFound), store.Failed, codeAppDeleted},
-		{pod.ErrNotPublished, store.Failed, codeNotPublished},
-		{errors.New("whatever else"), store.Failed, codeInternal},
+		{&pod.TimeoutError{Clock: pod.ClockColdStart}, store.Timeout, "TIMEOUT_COLD_START", nobodys},
+		{fmt.Errorf("call pod: %w", &pod.TimeoutError{Clock: pod.ClockFirstByte}), store.Timeout, "TIMEOUT_FIRST_BYTE", ofApp},
+		{&pod.TimeoutError{Clock: pod.ClockIdle}, store.Timeout, "TIMEOUT_IDLE", ofApp},
+		{&pod.TimeoutError{Clock: pod.ClockTotal}, store.Timeout, "TIMEOUT_TOTAL", ofApp},
+		{&pod.StartError{Pod: "p", Reason: "exit status 1"}, store.Failed, codeStartFailed, ofPlatform},
+		{fmt.Errorf("call pod: %w: connection refused", pod.ErrUnreachable), store.Failed, codeUnreachable, ofPlatform},
+		{fmt.Errorf("call pod: %w: connection reset", pod.ErrBroken), store.Failed, codeBroken, ofApp},
+		{errResultTooLarge, store.Failed, codeResultTooLarge, nobodys},
+		{fmt.Errorf("%w: %w", pod.ErrAppGone, store.ErrNotFound), store.Failed, codeAppDeleted, nobodys},
+		{pod.ErrNotPublished, store.Failed, codeNotPublished, nobodys},
+		{errors.New("whatever else"), store.Failed, codeInternal, nobodys},
 	} {
-		status, fault := faultOf(c.err)
-		if status != c.status || fault.Code != c.code || !strings.Contains(fault.Message, c.err.Error()) {
-			t.Errorf("faultOf(%v) = %s, %+v; want %s, %s", c.err, status, fault, c.status, c.code)
+		o := outcome{}.failedWith(c.err)
+		if o.status != c.status || o.fault.Code != c.code || o.account != c.account || !strings.Contains(o.fault.Message, c.err.Error()) {
+			t.Errorf("%v is %s, %+v on account %d; want %s, %s, %d", c.err, o.status, o.fault, o.account, c.status, c.code, c.account)
 		}
+		if f := o.failure(store.RetryPolicy{}, time.Now()); f != (failure{account: c.account}) {
+			t.Errorf("%v counts as %+v", c.err, f)
+		}
+	}
+}
+
+func TestAnswersCountByTheirStatus(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	teapots := store.RetryPolicy{Statuses: []uint32{http.StatusTeapot}}
+	for _, c := range []struct {
+		status     int
+		retryAfter string
+		policy     store.RetryPolicy
+		want       failure
+	}{
+		{500, "", store.RetryPolicy{}, failure{account: ofApp}},
+		{500, "7", store.RetryPolicy{}, failure{account: ofApp, after: 7 * time.Second}},
+		{500, "", teapots, failure{}},
+		{418, "", teapots, failure{account: ofApp}},
+		{404, "7", store.RetryPolicy{}, failure{}},
+		{429, "", store.RetryPolicy{}, failure{account: ofApp}},
+		{429, "7", store.RetryPolicy{}, failure{account: notNow, after: 7 * time.Second}},
+		{503, "7", teapots, failure{account: notNow, after: 7 * time.Second}},
+		{503, "0", store.RetryPolicy{}, failure{account: notNow}},
+		{503, "when it suits", store.RetryPolicy{}, failure{account: ofApp}},
+		{503, "", teapots, failure{}},
+	} {
+		o := outcome{response: c.status, retryAfter: c.retryAfter}.answered()
+		if got := o.failure(c.policy, now); got != c.want {
+			t.Errorf("%d with Retry-After %q counts as %+v, want %+v", c.status, c.retryAfter, got, c.want)
+		}
+	}
+}
+
+func TestGivenUpSaysAfterHowManyAttemptsAndWhy(t *testing.T) {
+	t.Parallel()
+	o := outcome{response: 500}.answered()
+	if got := o.givenUp(1, "").fault.Message; got != "the app answered 500 Internal Server Error" {
+		t.Errorf("message %q", got)
+	}
+	if got := o.givenUp(1, "no time").fault.Message; got != "given up after 1 attempt (no time): the app answered 500 Internal Server Error" {
+		t.Errorf("message %q", got)
+	}
+	if got := o.givenUp(3, "3 of 3").fault.Message; got != "given up after 3 attempts (3 of 3): the app answered 500 Internal Server Error" {
+		t.Errorf("message %q", got)
 	}
 }
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -157,9 +158,17 @@ func objectOf(id string, body []byte) string {
 
 func (p *process) createRecord(t testing.TB, id, object string) store.Execution {
 	t.Helper()
-	record, err := p.store.CreateExecution(t.Context(), store.Execution{
-		ID: id, Org: caller, App: testApp, Version: 1, CreatedAt: time.Now(), RequestObject: object,
-	})
+	return p.create(t, store.Execution{ID: id, RequestObject: object})
+}
+
+// create stores a record with what every one has filled in.
+func (p *process) create(t testing.TB, e store.Execution) store.Execution {
+	t.Helper()
+	e.Org, e.App, e.Version, e.CreatedAt = caller, testApp, 1, cmp.Or(e.CreatedAt, time.Now())
+	if app, err := p.store.App(t.Context(), testApp); err == nil {
+		e.Incarnation = app.Incarnation
+	}
+	record, err := p.store.CreateExecution(t.Context(), e)
 	if err != nil {
 		t.Fatalf("create record: %v", err)
 	}

@@ -15,59 +15,97 @@ const (
 	writeLimit = 5 * time.Second
 	// resultLimit bounds one try at storing a large result.
 	resultLimit = time.Minute
-	// concludeLimit bounds the sync and the acknowledgement.
-	concludeLimit = 30 * time.Second
+	// concludeLimit bounds the dead letter, the sync and the acknowledgement.
+	concludeLimit = time.Minute
+	// roomPatience is how long a full store is asked to take the answer, and then once more as long to take the outcome without it.
+	roomPatience = 30 * time.Second
+	// slack is how much longer than a record what belongs to it is kept: it is stored before the record is.
+	slack = 2 * time.Minute
 )
 
-// settle stores the outcome, which only the holder of the attempt can, and tries until it is stored, until another worker turns
-// out to hold the record, or until ctx ends; then the job comes again and the attempt is repeated.
+// settle stores the outcome, which only the holder of the attempt can.
 func (a *attempt) settle(ctx context.Context, o outcome) end {
+	var settled store.Execution
+	e, stored := a.insist(ctx, func(last error, waited time.Duration) (_ store.Execution, err error) {
+		if cannotBeKept(last, waited) {
+			o = o.withoutAnswer(last)
+		}
+		settled, err = a.write(ctx, o)
+		return settled, err
+	})
+	if !stored {
+		return e
+	}
+	a.reached(RecordSettled)
+	a.log.LogAttrs(ctx, slog.LevelDebug, "execution ended", slog.String("execution", settled.ID), slog.String("app", settled.App.String()),
+		slog.Uint64("version", uint64(settled.Version)), slog.Uint64("attempt", uint64(settled.Attempt)), slog.String("status", string(settled.Status)))
+	e = over(settled)
+	e.body = a.body
+	return e
+}
+
+// insist tries until the record is written, another writer turns out to have ended the attempt, or ctx ends; in the last two cases it answers
+// what becomes of the job. try hears why it failed before and for how long. A store that stays full gets the job back: then
+// the attempt is repeated, for there is nowhere to say how it ended.
+func (a *attempt) insist(ctx context.Context, try func(last error, waited time.Duration) (store.Execution, error)) (e end, stored bool) {
+	began := time.Now()
 	pauses := backoff{least: 50 * time.Millisecond, most: 5 * time.Second}
+	var last error
 	for {
-		err := a.write(ctx, o)
-		if err == nil {
-			return over(o.record(a.held))
-		}
-		if lost(err) {
+		_, err := try(last, time.Since(began))
+		switch {
+		case err == nil:
+			return end{}, true
+		case lost(err):
 			if e, still := a.reread(ctx); !still {
-				return e
+				return e, false
 			}
+		case errors.Is(err, store.ErrFull) && time.Since(began) > 2*roomPatience:
+			a.log.ErrorContext(ctx, "record is not stored, for the store is full", slog.String("execution", a.held.ID), slog.Any("error", err))
+			return givenBack(holderPatience), false
 		}
-		if errors.Is(err, errNoRoom) || errors.Is(err, store.ErrTooLarge) {
-			o = o.withoutAnswer(err)
-		}
-		a.log.WarnContext(ctx, "outcome not stored yet", slog.String("execution", a.held.ID), slog.Any("error", err))
+		last = err
 		if pauses.wait(ctx) != nil {
-			return end{verb: forget}
+			return a.later(ctx), false
 		}
+		a.log.WarnContext(ctx, "record not stored yet", slog.String("execution", a.held.ID), slog.Any("error", err))
 	}
 }
 
 // errNoRoom says that a large result has no place; its record may have one.
 var errNoRoom = errors.New("no room for the result")
 
-// write stores the result and then the record. Writes are not cut by the end of ctx, which means the calls.
-func (a *attempt) write(ctx context.Context, o outcome) error {
-	ctx = context.WithoutCancel(ctx)
+// cannotBeKept reports whether an answer has to be let go for the outcome to be stored.
+func cannotBeKept(err error, waited time.Duration) bool {
+	return errors.Is(err, errNoRoom) || errors.Is(err, store.ErrTooLarge) || errors.Is(err, store.ErrFull) && waited > roomPatience
+}
+
+// write stores the result and then the record.
+func (a *attempt) write(ctx context.Context, o outcome) (store.Execution, error) {
 	next := o.record(a.held)
 	if len(next.Result) > store.MaxInline {
 		// The attempt is in the name, or a worker that has lost the record could overwrite what the next one stored.
 		next.ResultObject = fmt.Sprintf("result.%s.%d", next.ID, next.Attempt)
-		if err := a.putResult(ctx, next); err != nil {
-			return err
+		if err := a.keepResult(ctx, next); err != nil {
+			return store.Execution{}, err
 		}
 		next.Result = nil
+		a.reached(ResultStored)
 	}
-	ctx, cancel := context.WithTimeout(ctx, writeLimit)
-	defer cancel()
-	_, err := a.update(ctx, next)
-	return err
+	return a.updateWithin(ctx, next)
 }
 
-func (a *attempt) putResult(ctx context.Context, next store.Execution) error {
-	ctx, cancel := context.WithTimeout(ctx, resultLimit)
+// updateWithin writes a record in bounded time. It is not cut by the end of ctx, which means the calls.
+func (a *attempt) updateWithin(ctx context.Context, next store.Execution) (store.Execution, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeLimit)
 	defer cancel()
-	err := a.store.PutPayload(ctx, next.ResultObject, next.Result)
+	return a.update(ctx, next)
+}
+
+func (a *attempt) keepResult(ctx context.Context, next store.Execution) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resultLimit)
+	defer cancel()
+	err := a.store.KeepPayload(ctx, next.ResultObject, next.Result, time.Now().Add(a.store.Retention()+slack))
 	if errors.Is(err, store.ErrFull) {
 		return fmt.Errorf("%w: %w", errNoRoom, err)
 	}
@@ -76,7 +114,10 @@ func (a *attempt) putResult(ctx context.Context, next store.Execution) error {
 
 // withoutAnswer is the outcome of an execution whose answer could not be kept.
 func (o outcome) withoutAnswer(reason error) outcome {
-	o.status = store.Failed
+	if o.result == nil && o.header == nil && o.trailer == nil {
+		return o
+	}
+	o.status, o.account = store.Failed, nobodys
 	o.fault = &store.ExecutionError{
 		Code:    codeInternal,
 		Message: clip(fmt.Sprintf("the app answered %d with %d bytes, but they could not be kept: %v", o.response, len(o.result), reason)),

@@ -23,10 +23,13 @@ type worker struct {
 	dispatch  *dispatcher
 	client    *pod.Client
 	maxResult int64
-	log       *slog.Logger
-	hands     hands
-	gate      gate
-	metrics   metrics
+	// maxPlatformFailures is how many attempts at one execution may fail for reasons of the platform.
+	maxPlatformFailures int
+	reached             func(Boundary)
+	log                 *slog.Logger
+	hands               hands
+	gate                gate
+	metrics             metrics
 	// renewEvery and idle are constants but for tests, and now is the clock that due times and ages are judged by.
 	renewEvery, idle time.Duration
 	now              func() time.Time
@@ -39,20 +42,22 @@ type worker struct {
 
 func newWorker(c Config, d *dispatcher, m metrics) *worker {
 	return &worker{
-		name:       c.Worker,
-		store:      c.Store,
-		stream:     c.Stream,
-		dispatch:   d,
-		client:     pod.NewClient(),
-		maxResult:  c.MaxResultBytes,
-		log:        c.Logger.With(slog.String("worker", c.Worker)),
-		gate:       newGate(c.Store.Creating),
-		metrics:    m,
-		renewEvery: renewEvery,
-		idle:       idleQueue,
-		now:        time.Now,
-		soon:       make(chan struct{}, 1),
-		takers:     make(map[stream.App]*taker),
+		name:                c.Worker,
+		store:               c.Store,
+		stream:              c.Stream,
+		dispatch:            d,
+		client:              pod.NewClient(),
+		maxResult:           c.MaxResultBytes,
+		maxPlatformFailures: c.MaxPlatformFailures,
+		reached:             c.Reached,
+		log:                 c.Logger.With(slog.String("worker", c.Worker)),
+		gate:                newGate(c.Store.Creating),
+		metrics:             m,
+		renewEvery:          renewEvery,
+		idle:                idleQueue,
+		now:                 time.Now,
+		soon:                make(chan struct{}, 1),
+		takers:              make(map[stream.App]*taker),
 	}
 }
 
@@ -63,8 +68,11 @@ func (w *worker) sweepSoon() { signal(w.soon) }
 func (w *worker) run(taking, calls context.Context) {
 	renewing, stopRenewing := context.WithCancel(context.WithoutCancel(calls))
 	var renewal, search, takers sync.WaitGroup
-	renewal.Go(func() { w.hands.renew(renewing, w.renewEvery, w.log) })
+	renewal.Go(func() {
+		w.hands.renew(renewing, w.renewEvery, func() { w.review(renewing, w.renewEvery) }, w.log)
+	})
 	w.answerHolder(renewing)
+	w.hearCancellations(renewing)
 	wake := func(app stream.App) {
 		if t := w.wake(app); t != nil {
 			takers.Go(func() { t.run(taking, calls) })
@@ -72,6 +80,7 @@ func (w *worker) run(taking, calls context.Context) {
 	}
 	search.Go(func() { w.listen(taking, wake) })
 	search.Go(func() { w.sweep(taking, wake) })
+	search.Go(func() { w.moveDue(taking, w.stream.MoveDue) })
 	search.Wait()
 	takers.Wait()
 	stopRenewing()
