@@ -90,7 +90,7 @@ func (s *Stream) DeadLetters(ctx context.Context, executions []string) (map[stri
 		})
 	}
 	if err := asking.Wait(); err != nil {
-		return nil, fmt.Errorf("look for dead letters: %w", translate(ctx, err))
+		return nil, fmt.Errorf("look for dead letters: %w", err)
 	}
 	letters := make(map[string]bool)
 	for i, execution := range executions {
@@ -106,7 +106,7 @@ func (s *Stream) hasDeadLetter(ctx context.Context, execution string) (bool, err
 		return false, err
 	}
 	count, err := s.countSubjects(ctx, deadStream, deadSubjects(execution))
-	return count > 0, err
+	return count > 0, translate(ctx, err)
 }
 
 // DropDeadLetter takes it away and reports whether there was one.

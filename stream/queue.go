@@ -67,14 +67,16 @@ func (q *Queue) Close() error {
 // Empty reports whether the app has no work at all, neither waiting nor held by any worker. While it has, somebody must stay to take
 // over what a dead worker holds.
 func (q *Queue) Empty(ctx context.Context) (bool, error) {
-	var info jetstream.ConsumerInfo
-	err := q.stream.api(ctx, "CONSUMER.INFO."+q.workStream+"."+q.puller.config.Name, nil, &info)
-	if refusedWith(err, jetstream.JSErrCodeConsumerNotFound) {
+	waiting, done := bounded(ctx)
+	defer done()
+	consumer, err := q.stream.js.Consumer(waiting, q.workStream, q.puller.config.Name)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return q.emptyStream(ctx)
 	}
 	if err != nil {
 		return false, fmt.Errorf("look for work of %s: %w", q.app, translate(ctx, err))
 	}
+	info := consumer.CachedInfo()
 	return info.NumPending == 0 && info.NumAckPending == 0, nil
 }
 

@@ -538,3 +538,99 @@ func deleteConsumers(t *testing.T, conn *nats.Conn, streamName string) {
 		}
 	}
 }
+
+func TestEmpty(t *testing.T) {
+	t.Parallel()
+	s, server := open(t, stream.Options{Shards: 1})
+	q := openQueue(t, s, hello)
+	want := func(when string, empty bool) {
+		t.Helper()
+		if got, err := q.Empty(t.Context()); err != nil || got != empty {
+			t.Errorf("%s it is empty: %t, %v; want %t", when, got, err, empty)
+		}
+	}
+	want("at first", true)
+	enqueue(t, s, workOf(stream.App{Org: "acme-corp", Name: "other"}, 2))
+	want("with another app's work", true)
+	enqueue(t, s, workOf(hello, 1))
+	want("with work that waits", false)
+	job := take(t, q, 1)[0]
+	want("with work that is held", false)
+	if err := job.Return(t.Context(), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	want("with work that was given back", false)
+	deleteConsumers(t, server.Conn, "IGNITE_WORK_0")
+	want("without its consumer, with work", false)
+	ack(t, take(t, q, 1)...)
+	want("after the acknowledgement", true)
+	deleteConsumers(t, server.Conn, "IGNITE_WORK_0")
+	want("without its consumer", true)
+	enqueue(t, s, workOf(hello, 3))
+	if err := s.Remove(t.Context(), hello, workOf(hello, 3).Execution); err != nil {
+		t.Fatal(err)
+	}
+	want("after it was removed", true)
+}
+
+// A worker that stops while work comes, and whose connection ends at once, keeps nothing back for AckWait.
+func TestCleanStopLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	const rounds, works = 20, 40
+	s, server := open(t, stream.Options{AckWait: time.Hour})
+	staying := openQueue(t, s, hello)
+	for round := range rounds {
+		conn := server.Connect(t)
+		stopping, err := stream.Open(t.Context(), stream.Options{Conn: conn, AckWait: time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := openQueue(t, stopping, hello)
+		ctx, cancel := context.WithCancel(t.Context())
+		var working sync.WaitGroup
+		taken := make(chan struct{}, works)
+		working.Go(func() {
+			for job, err := range q.Take(ctx, works, patience) {
+				if err == nil {
+					err = job.Ack(t.Context())
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				taken <- struct{}{}
+			}
+			if err := errors.Join(q.Close(), stopping.Close()); err != nil {
+				t.Error(err)
+			}
+			conn.Close()
+		})
+		for number := range works {
+			if number == works/2 {
+				cancel()
+			}
+			enqueue(t, s, workOf(hello, round*works+number))
+		}
+		working.Wait()
+		cancel()
+		ack(t, take(t, staying, works-len(taken))...)
+	}
+}
+
+// A wake tells others of work that was given back: they may have no queue open.
+func TestReturnWakes(t *testing.T) {
+	t.Parallel()
+	s, server := open(t, stream.Options{})
+	enqueue(t, s, workOf(hello, 1))
+	job := take(t, openQueue(t, s, hello), 1)[0]
+	wakes, err := openOn(t, stream.Options{Conn: server.Connect(t)}).Wakes(within(t, patience))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := job.Return(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if app := <-wakes; app != hello {
+		t.Errorf("woke %q, want %q", app, hello)
+	}
+}
