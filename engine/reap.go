@@ -31,15 +31,15 @@ const (
 // young that its submission may be under way. Any number of processes may reap: an end is written by compare-and-set.
 type reaper struct {
 	*worker
-	// after is how old something must be to count as lost.
-	after time.Duration
+	// after is how old something must be to count as lost, limit how long a round may look at what has not ended.
+	after, limit time.Duration
 	// last is the execution that was looked at last, if a round was not enough for all.
 	last string
 }
 
 // reap looks until ctx ends.
 func (w *worker) reap(ctx context.Context, after time.Duration) {
-	r := &reaper{worker: w, after: after}
+	r := &reaper{worker: w, after: after, limit: after / rounds / reapShare}
 	for {
 		every := after / rounds
 		// Processes that were started together do not look together.
@@ -71,7 +71,7 @@ func (r *reaper) records(ctx context.Context) error {
 		if err := r.look(ctx, found); err != nil {
 			return err
 		}
-		if time.Since(began) > r.after/rounds/reapShare {
+		if time.Since(began) > r.limit {
 			return nil
 		}
 	}
