@@ -21,7 +21,7 @@ const jsonSlack = 1 << 20
 //	outermost ── name and panics ──► host of an app? ──► direct
 //	                                 │ no
 //	                                 ▼
-//	                         /healthz /readyz /openapi.json
+//	                         /healthz /readyz /metrics /openapi.json
 //	                         invoke, invoke-async, an execution, its response, its watch: handlers of ours
 //	                         all other of /v1: grpc-gateway ──► inProcess ──► service
 func (g *Gateway) newHTTP() (http.Handler, error) {
@@ -33,9 +33,14 @@ func (g *Gateway) newHTTP() (http.Handler, error) {
 	mux.HandleFunc("GET /healthz", g.serveHealth)
 	mux.HandleFunc("GET /readyz", g.serveReadiness)
 	mux.HandleFunc("GET /openapi.json", g.serveOpenAPI)
+	if g.service.cfg.Metrics != nil {
+		mux.Handle("GET /metrics", g.service.cfg.Metrics)
+	}
 	mux.HandleFunc("POST /v1/ignite/app/{organization_name}/{app_name}/invoke", g.serveInvoke)
 	mux.HandleFunc("POST /v1/ignite/app/{organization_name}/{app_name}/invoke-async", g.serveInvokeAsync)
+	mux.HandleFunc("POST /v1/ignite/app/{organization_name}/{app_name}/invoke-async/batch", g.serveInvokeAsyncBatch)
 	mux.HandleFunc("GET /v1/ignite/executions/{execution_id}", g.serveGetExecution)
+	mux.HandleFunc("GET /v1/ignite/executions/{execution_id}/response", g.serveResponse)
 	mux.HandleFunc("GET /v1/ignite/executions/{execution_id}/watch", g.serveWatch)
 	mux.Handle("/", limited(g.service.cfg.MaxCodeBytes, g.guard.bodiesNeedToken(api)))
 	return g.guard.outermost(g.splitByHost(mux)), nil
@@ -59,7 +64,9 @@ func (g *Gateway) splitByHost(api http.Handler) http.Handler {
 }
 
 // isProbe reports whether r asks for the server's own health, which it says until the end.
-func isProbe(r *http.Request) bool { return r.URL.Path == "/healthz" || r.URL.Path == "/readyz" }
+func isProbe(r *http.Request) bool {
+	return r.URL.Path == "/healthz" || r.URL.Path == "/readyz" || r.URL.Path == "/metrics"
+}
 
 // newTranscoder is grpc-gateway over the service in this process.
 func (g *Gateway) newTranscoder() (http.Handler, error) {

@@ -17,20 +17,32 @@ import (
 const patience = time.Minute
 
 func (s *service) WatchExecution(r *ignitev1.WatchExecutionRequest, stream grpc.ServerStreamingServer[ignitev1.WatchExecutionResponse]) error {
-	return s.watch(stream.Context(), r.GetExecutionId(), stream.Send)
+	if r.GetHeartbeats() {
+		return s.watchWithHeartbeats(r, stream)
+	}
+	return s.watch(stream.Context(), r, stream.Send)
+}
+
+func (s *service) watchWithHeartbeats(r *ignitev1.WatchExecutionRequest, stream grpc.ServerStreamingServer[ignitev1.WatchExecutionResponse]) error {
+	beats := &pulse{beat: func() error { return stream.Send(&ignitev1.WatchExecutionResponse{Heartbeat: true}) }}
+	beats.start()
+	defer beats.stop()
+	return s.watch(stream.Context(), r, func(frame *ignitev1.WatchExecutionResponse) error {
+		return beats.do(func() error { return stream.Send(frame) })
+	})
 }
 
 // watch sends the record as it is, then every change of it, and ends after the terminal record. All output that is stored comes
 // before that one, so whoever begins to watch after the end gets the output first and the record once, last.
 // A state that is left again before it could be read is passed over.
-func (s *service) watch(ctx context.Context, id string, send func(*ignitev1.WatchExecutionResponse) error) error {
-	if !store.ValidExecutionID(id) {
-		return noExecution(id)
+func (s *service) watch(ctx context.Context, r *ignitev1.WatchExecutionRequest, send func(*ignitev1.WatchExecutionResponse) error) error {
+	if err := checkWatch(r); err != nil {
+		return err
 	}
 	ctx, done := s.halt.follow(ctx)
 	defer done()
-	w := &watcher{service: s, id: id, send: send}
-	for event, err := range s.cfg.Stream.Watch(ctx, id, 0, 0) {
+	w := &watcher{service: s, id: r.GetExecutionId(), send: send, attempt: r.GetFromAttempt()}
+	for event, err := range s.cfg.Stream.Watch(ctx, w.id, w.attempt, r.GetFromChunk()) {
 		if err != nil {
 			return w.broken(ctx, err)
 		}
@@ -42,67 +54,145 @@ func (s *service) watch(ctx context.Context, id string, send func(*ignitev1.Watc
 	return cmp.Or(context.Cause(ctx), stream.ErrClosed)
 }
 
-// watcher is one caller's watch of one execution.
+func checkWatch(r *ignitev1.WatchExecutionRequest) error {
+	switch {
+	case !store.ValidExecutionID(r.GetExecutionId()):
+		return noExecution(r.GetExecutionId())
+	case r.GetFromChunk() < 0:
+		return badField("from_chunk", "must not be negative")
+	default:
+		return nil
+	}
+}
+
+// watcher is one caller's watch of one execution. Records and output come from two streams, which nothing orders; what the caller gets is in
+// the order in which the worker wrote it, attempt by attempt:
+//
+//	record ─ output of attempt 1 ─ record ─ "attempt 2 begins" ─ record ─ output of attempt 2 ─ … ─ terminal record
+//
+// So every record but the first waits until the output was sent that was stored before it was read.
 type watcher struct {
 	service *service
 	id      string
 	send    func(*ignitev1.WatchExecutionResponse) error
-	// read says that the record was read once, revision which one that was; it was sent, unless it is final.
-	read     bool
+	// revision and current are those of the record that was read last, and of its attempt; 0 before the first.
 	revision uint64
-	// final is the terminal record while the output before it is not sent.
-	final *store.Execution
+	current  uint32
+	// attempt is the newest of which the caller had something, 0 before that.
+	attempt uint32
+	// held is the record that waits.
+	held *store.Execution
 	// failing is since when the record cannot be read; zero if it can.
 	failing time.Time
 }
 
 // see passes on what happened, and reports whether the terminal record was sent.
 func (w *watcher) see(ctx context.Context, event stream.Event) (over bool, err error) {
-	if event.Chunk != nil {
-		return false, w.send(&ignitev1.WatchExecutionResponse{
-			OutputChunk: event.Chunk.Data, ChunkIndex: event.Chunk.Index, Attempt: event.Chunk.Attempt,
-		})
+	switch {
+	case event.Chunk != nil:
+		return false, w.output(event.Chunk)
+	case event.Record:
+		return false, w.look(ctx)
+	default:
+		return w.settle(ctx)
 	}
-	if event.Record {
-		return w.look(ctx)
-	}
-	if w.final == nil {
-		return false, nil
-	}
-	return true, w.finish(ctx, w.final)
 }
 
-// look reads the record and passes it on if it is news. It has a place of its own because records are large, and the stack of
+// output sends a chunk. One of an attempt that was replaced is dropped: its worker did not know of that yet.
+func (w *watcher) output(chunk *stream.Chunk) error {
+	if w.held != nil && precedes(w.held, chunk) {
+		if err := w.release(); err != nil {
+			return err
+		}
+	}
+	if chunk.Attempt < w.attempt {
+		return nil
+	}
+	if err := w.enter(chunk.Attempt); err != nil {
+		return err
+	}
+	return w.send(&ignitev1.WatchExecutionResponse{OutputChunk: chunk.Data, ChunkIndex: chunk.Index, Attempt: chunk.Attempt})
+}
+
+// precedes reports whether the worker wrote the record before the chunk.
+func precedes(record *store.Execution, chunk *stream.Chunk) bool {
+	return record.Attempt < chunk.Attempt || record.Attempt == chunk.Attempt && record.Status == store.Running
+}
+
+// enter says that an attempt begins, unless it is the first that the caller hears of.
+func (w *watcher) enter(attempt uint32) error {
+	if attempt <= w.attempt {
+		return nil
+	}
+	first := w.attempt == 0
+	w.attempt = attempt
+	if first {
+		return nil
+	}
+	return w.send(&ignitev1.WatchExecutionResponse{Attempt: attempt, NewAttempt: true})
+}
+
+// look reads the record; the first one is sent at once. It has a place of its own because records are large, and the stack of
 // an idle watcher is not.
-func (w *watcher) look(ctx context.Context) (over bool, err error) {
+func (w *watcher) look(ctx context.Context) error {
 	record, err := w.service.execution(ctx, w.id)
 	if err != nil {
-		return false, w.bear(err)
+		return w.bear(err)
 	}
-	w.failing = time.Time{}
-	if !w.read {
+	first := w.revision == 0
+	if first {
 		record = w.service.mended(ctx, record)
 	}
-	news := !w.read || record.Revision != w.revision
-	w.read, w.revision = true, record.Revision
-	switch {
-	case record.Status.Terminal() && record.Streamed:
-		// It may be newer than the change that was told of; only Settled says that all its output was sent.
-		w.final = &record
-		return false, nil
-	case record.Status.Terminal():
-		return true, w.finish(ctx, &record)
-	case news:
-		return false, w.send(&ignitev1.WatchExecutionResponse{Execution: publicExecution(record)})
-	default:
-		return false, nil
+	w.failing = time.Time{}
+	if !first && record.Revision == w.revision {
+		return nil
 	}
+	w.revision, w.current = record.Revision, record.Attempt
+	if first && !record.Status.Terminal() {
+		return w.send(&ignitev1.WatchExecutionResponse{Execution: publicExecution(record)})
+	}
+	w.held = &record
+	return nil
+}
+
+// settle sends what waited for the output before it.
+func (w *watcher) settle(ctx context.Context) (over bool, err error) {
+	switch {
+	case w.held == nil:
+		return false, w.enter(w.current)
+	case w.held.Status.Terminal():
+		return true, w.finish(ctx)
+	default:
+		return false, w.release()
+	}
+}
+
+// release sends the record that was held, which has not ended.
+func (w *watcher) release() error {
+	record := w.held
+	w.held = nil
+	if err := w.enter(record.Attempt); err != nil {
+		return err
+	}
+	return w.send(&ignitev1.WatchExecutionResponse{Execution: publicExecution(*record)})
+}
+
+// finish sends the terminal record, which alone carries the result.
+func (w *watcher) finish(ctx context.Context) error {
+	if err := w.enter(w.held.Attempt); err != nil {
+		return err
+	}
+	execution, err := w.service.withResult(ctx, *w.held)
+	if err != nil {
+		return err
+	}
+	return w.send(&ignitev1.WatchExecutionResponse{Execution: execution})
 }
 
 // bear passes over a store that does not answer for a while, as when NATS is restarted: the record is read again at the
 // next event, which the return of a lost connection is.
 func (w *watcher) bear(err error) error {
-	if !w.read || !errors.Is(err, store.ErrUnavailable) {
+	if w.revision == 0 || !errors.Is(err, store.ErrUnavailable) {
 		return err
 	}
 	if w.failing.IsZero() {
@@ -114,20 +204,11 @@ func (w *watcher) bear(err error) error {
 	return nil
 }
 
-// finish sends the terminal record, which alone carries the result.
-func (w *watcher) finish(ctx context.Context, record *store.Execution) error {
-	execution, err := w.service.withResult(ctx, *record)
-	if err != nil {
-		return err
-	}
-	return w.send(&ignitev1.WatchExecutionResponse{Execution: execution})
-}
-
 // broken answers why a watch ended early. One that lacks old output of an execution that has ended still gets the record,
 // whose result is whole.
 func (w *watcher) broken(ctx context.Context, err error) error {
-	if errors.Is(err, stream.ErrLost) && w.final != nil {
-		return w.finish(ctx, w.final)
+	if errors.Is(err, stream.ErrLost) && w.held != nil && w.held.Status.Terminal() {
+		return w.finish(ctx)
 	}
 	return err
 }
