@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -33,8 +32,8 @@ type reaper struct {
 	*worker
 	// after is how old something must be to count as lost, limit how long a round may look at what has not ended.
 	after, limit time.Duration
-	// last is the execution that was looked at last, if a round was not enough for all.
-	last string
+	// rest is what the last round had no time for.
+	rest []store.Execution
 }
 
 // reap looks until ctx ends.
@@ -59,15 +58,16 @@ func (r *reaper) round(ctx context.Context) {
 	}
 }
 
-// records ends executions whose work is nowhere, beginning where the last round had to stop.
-func (r *reaper) records(ctx context.Context) error {
-	unfinished, err := r.store.Unfinished(ctx, r.after)
-	if err != nil {
-		return err
+// records ends executions whose work is nowhere, beginning with those for which the last round had no time.
+func (r *reaper) records(ctx context.Context) (err error) {
+	if len(r.rest) == 0 {
+		if r.rest, err = r.store.Unfinished(ctx, r.after); err != nil {
+			return err
+		}
 	}
-	began := time.Now()
-	for _, found := range r.remaining(unfinished) {
-		r.last = found.ID // Also if it cannot be looked at: the next round begins after it.
+	for began := time.Now(); len(r.rest) > 0; {
+		found := r.rest[0]
+		r.rest = r.rest[1:] // also if it cannot be looked at: it must not keep the others from it
 		if err := r.look(ctx, found); err != nil {
 			return err
 		}
@@ -75,14 +75,8 @@ func (r *reaper) records(ctx context.Context) error {
 			return nil
 		}
 	}
-	r.last = ""
+	r.rest = nil
 	return nil
-}
-
-// remaining is what no round has looked at since the last one that began anew.
-func (r *reaper) remaining(unfinished []store.Execution) []store.Execution {
-	slices.SortFunc(unfinished, func(a, b store.Execution) int { return cmp.Compare(a.ID, b.ID) })
-	return slices.DeleteFunc(unfinished, func(e store.Execution) bool { return e.ID <= r.last })
 }
 
 // look ends the execution if its work is nowhere. The record is read before its work is looked for, and ended at the revision that was read:
