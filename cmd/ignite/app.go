@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
@@ -141,9 +142,10 @@ func newAppUpdateCommand(c *client) *cobra.Command {
 
 --env adds to the environment, and --env NAME= takes a variable away; with --replace-env the variables given are
 all there are. --memory, --cpu and --timeout-secs belong together: when one is given, the others go back to the
-tier's.`,
+tier's. A setting of the retry policy, but for --backoff-jitter, goes back to its default with 0.`,
 		Example: `  ignite app update hello --env GREETING=Hello --env OLD=
-  ignite app update acme:hello --tier large --reserved 1`,
+  ignite app update acme:hello --tier large --reserved 1
+  ignite app update hello --max-attempts 5 --initial-backoff 2s --retry-statuses 429,502,503`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
 			app, err := c.app(args[0])
@@ -165,7 +167,7 @@ func (c *client) updateApp(
 ) error {
 	ctx := command.Context()
 	var current *ignitev1.AppMeta
-	if anyGiven(command, scalingFlags) {
+	if anyGiven(command, slices.Concat(scalingFlags, retryFlagNames)) {
 		answer, err := ask(ctx, conn, ignitev1.ComputeServiceClient.GetApp,
 			&ignitev1.GetAppRequest{OrganizationName: app.org, AppName: app.name})
 		if err != nil {

@@ -43,6 +43,7 @@ func appTable(app *ignitev1.AppMeta) string {
 		[2]string{"Limits", limitsText(app.GetLimits())},
 		[2]string{"Scaling", scalingText(app.GetScaling())},
 		[2]string{"Max concurrency", count(app.GetMaxConcurrency())},
+		[2]string{"Retries", retryText(app.GetRetry())},
 		[2]string{"Storage", shortEnum(app.GetStorageMode().String(), storagePrefix)},
 		[2]string{"Health path", app.GetHealthPath()},
 		[2]string{"Environment", envText(app.GetEnv())},

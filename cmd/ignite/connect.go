@@ -26,24 +26,6 @@ const (
 	pingTimeout = 20 * time.Second
 )
 
-// retryReads lets gRPC repeat what changes nothing when the server cannot be reached for a moment.
-const retryReads = `{"methodConfig": [{
-  "name": [
-    {"service": "dodil.ignite.v1.ComputeService", "method": "GetApp"},
-    {"service": "dodil.ignite.v1.ComputeService", "method": "ListApps"},
-    {"service": "dodil.ignite.v1.ComputeService", "method": "GetAppState"},
-    {"service": "dodil.ignite.v1.ComputeService", "method": "GetDraftInfo"},
-    {"service": "dodil.ignite.v1.ComputeService", "method": "ListAppVersions"},
-    {"service": "dodil.ignite.v1.ComputeService", "method": "GetAppVersion"},
-    {"service": "dodil.ignite.v1.ComputeService", "method": "GetAppCode"},
-    {"service": "dodil.ignite.v1.ComputeService", "method": "GetExecution"}
-  ],
-  "retryPolicy": {
-    "maxAttempts": 4, "initialBackoff": "0.1s", "maxBackoff": "1s", "backoffMultiplier": 2,
-    "retryableStatusCodes": ["UNAVAILABLE"]
-  }
-}]}`
-
 // connection is a way to the server.
 type connection struct {
 	api     ignitev1.ComputeServiceClient
@@ -75,7 +57,7 @@ func (c *client) connect() (*connection, error) {
 		grpc.WithTransportCredentials(countingCredentials{transport, sent}),
 		grpc.WithPerRPCCredentials(bearer(current.token.value)),
 		grpc.WithUserAgent("ignite/"+clientVersion()),
-		grpc.WithDefaultServiceConfig(retryReads),
+		grpc.WithChainUnaryInterceptor(c.repeat),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: pingTimeout}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
 	)
@@ -120,7 +102,7 @@ type method[Request, Answer any] func(
 	ignitev1.ComputeServiceClient, context.Context, Request, ...grpc.CallOption,
 ) (Answer, error)
 
-// ask makes one request within the time that one request may take.
+// ask makes one request, with its repetitions, within the time that one request may take.
 func ask[Request, Answer any](
 	ctx context.Context, conn *connection, call method[Request, Answer], request Request,
 ) (Answer, error) {

@@ -5,9 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	ignitev1 "dodil.io/ignite/proto/dodil/ignite/v1"
 )
 
@@ -25,22 +22,6 @@ func TestLoopback(t *testing.T) {
 		if _, err := loopback(endpoint); exitCode(err) != exitUsage {
 			t.Errorf("%s: %v", endpoint, err)
 		}
-	}
-}
-
-func TestReadsAreRetriedAndWritesAreNot(t *testing.T) {
-	t.Parallel()
-	server := startServer(t)
-	away := status.Error(codes.Unavailable, "away for a moment")
-	server.on("GetExecution", away, away, &ignitev1.GetExecutionResponse{Execution: &ignitev1.Execution{Id: "exec_1"}})
-	server.on("InvokeAsync", away)
-	sh := newShell(t, server)
-	wantContains(t, sh.succeeds("execution", "get", "exec_1").stdout, "exec_1")
-	if r := sh.run("invoke", "acme:hello", "--async"); r.code != 9 {
-		t.Errorf("exit code %d, want 9", r.code)
-	}
-	if n := len(server.asked()); n != 4 {
-		t.Errorf("%d requests, want three reads and one write", n)
 	}
 }
 

@@ -5,14 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc"
 
 	ignitev1 "dodil.io/ignite/proto/dodil/ignite/v1"
 )
@@ -21,10 +18,11 @@ const methodPrefix = "HTTP_METHOD_"
 
 // invokeFlags say what to send and what to do with the answer.
 type invokeFlags struct {
-	payload, payloadFile  string
-	method, path, query   string
-	headers               []string
-	async, watch, include bool
+	payload, payloadFile string
+	method, path, query  string
+	headers              []string
+	include              bool
+	submit               submitFlags
 }
 
 func newInvokeCommand(c *client) *cobra.Command {
@@ -38,29 +36,38 @@ with exit code 1.
 Without flags the call is POST / with an empty body. A payload that is JSON is sent as application/json unless
 --header says otherwise.
 
---async submits the call and prints the id of its execution. --watch submits it and follows the execution to its
-end: output is printed as the app produces it, and the exit code is 0 only if the execution completes.`,
+--async submits the call and prints the id of its execution, which is on disk by then. It can be given an idempotency key, a
+time before which it does not begin, and a retry policy, field by field in place of the app's. --watch submits it and follows the
+execution to its end: output is printed as the app produces it. --wait submits it and shows the execution when it has ended. With both,
+the exit code is 0 only if the execution completes; when the time of --wait is over, it is 8.
+
+--batch submits a file, one call a line, and prints each id or why it was refused. A line is an object as the HTTP API takes
+it (http, body in base64, idempotencyKey, delay, notBefore, retry), or has payload, any JSON, in place of body. Calls are sent 1,000 at a
+time; what a line does not say of its time and its retries is taken from the flags.`,
 		Example: `  ignite invoke hello --payload '{"name": "Ada"}'
   ignite invoke acme:hello --payload-file request.json --include
   ignite invoke stream --method get --path /numbers --query 'upto=5'
+  cat photo.jpg | ignite invoke resize --payload-file - --header 'Content-Type: image/jpeg' > small.jpg
   ignite invoke hello --payload '{"name": "Ada"}' --async
-  cat photo.jpg | ignite invoke resize --payload-file - --header 'Content-Type: image/jpeg' > small.jpg`,
+  ignite invoke charge --payload '{"order": 7}' --async --idempotency-key order-7 --max-attempts 5 --initial-backoff 2s
+  ignite invoke report --async --not-before 2026-12-01T06:00:00Z
+  echo '{"payload": {"name": "Ada"}, "delay": "60s"}' | ignite invoke hello --batch -`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
 			app, err := c.app(args[0])
 			if err != nil {
 				return err
 			}
-			request, err := c.invocation(command.Context(), app, flags)
+			request, err := c.invocation(command, app, &flags)
 			if err != nil {
 				return err
 			}
 			return c.withConnection(func(conn *connection) error {
 				switch {
-				case flags.watch:
-					return c.invokeAndWatch(command.Context(), conn, app, request)
-				case flags.async:
-					return c.invokeAsync(command.Context(), conn, app, request)
+				case flags.submit.batch != "":
+					return c.submitBatch(command.Context(), conn, app, flags.submit.batch, request)
+				case flags.submit.wanted():
+					return c.submit(command.Context(), conn, app, request, &flags.submit)
 				}
 				return c.invoke(command.Context(), conn, app, request, flags.include)
 			})
@@ -78,31 +85,34 @@ func (f *invokeFlags) register(command *cobra.Command) {
 	flags.StringVar(&f.path, "path", "", "path, with or without a query (default /)")
 	flags.StringVar(&f.query, "query", "", "query, without the question mark")
 	flags.StringArrayVar(&f.headers, "header", nil, "header `'Name: value'`; may be given again")
-	flags.BoolVar(&f.async, "async", false, "submit the call, print the execution's id and leave")
-	flags.BoolVar(&f.watch, "watch", false, "submit the call and follow its execution (--async is implied)")
 	flags.BoolVarP(&f.include, "include", "i", false, "show status, headers and trailers on standard error")
+	f.submit.register(command)
 	command.MarkFlagsMutuallyExclusive("payload", "payload-file")
-	command.MarkFlagsMutuallyExclusive("include", "async")
-	command.MarkFlagsMutuallyExclusive("include", "watch")
+	for _, submitting := range []string{"async", "watch", "wait"} {
+		command.MarkFlagsMutuallyExclusive("include", submitting)
+	}
 	completeFrom(command, "method", enumChoices(methodPrefix, ignitev1.HttpMethod_value))
 }
 
 // invocation is the envelope that the flags describe.
-func (c *client) invocation(ctx context.Context, app appRef, flags invokeFlags) (*ignitev1.InvokeRequest, error) {
+func (c *client) invocation(command *cobra.Command, app appRef, flags *invokeFlags) (*ignitev1.InvokeRequest, error) {
 	call, err := flags.http()
 	if err != nil {
 		return nil, err
 	}
-	body := []byte(flags.payload)
+	request := &ignitev1.InvokeRequest{OrganizationName: app.org, AppName: app.name, Http: call, Body: []byte(flags.payload)}
+	if err := flags.submit.apply(request, command); err != nil {
+		return nil, err
+	}
 	if flags.payloadFile != "" {
-		if body, err = c.readPayload(ctx, flags.payloadFile); err != nil {
+		if request.Body, err = c.readPayload(command.Context(), flags.payloadFile); err != nil {
 			return nil, err
 		}
 	}
-	if len(body) > 0 && json.Valid(body) && !hasContentType(call.HeaderFields) {
-		call.HeaderFields = append(call.HeaderFields, &ignitev1.HeaderField{Name: "content-type", Value: "application/json"})
+	if len(request.Body) > 0 && json.Valid(request.Body) && !hasContentType(call.HeaderFields) {
+		call.HeaderFields = append(call.HeaderFields, jsonContent())
 	}
-	return &ignitev1.InvokeRequest{OrganizationName: app.org, AppName: app.name, Http: call, Body: body}, nil
+	return request, nil
 }
 
 func (f *invokeFlags) http() (*ignitev1.HttpContext, error) {
@@ -141,8 +151,14 @@ func parseHeaders(arguments []string) ([]*ignitev1.HeaderField, error) {
 
 func hasContentType(headers []*ignitev1.HeaderField) bool {
 	return slices.ContainsFunc(headers, func(header *ignitev1.HeaderField) bool {
-		return strings.EqualFold(header.GetName(), "content-type")
+		return isContentType(header.GetName())
 	})
+}
+
+func isContentType(name string) bool { return strings.EqualFold(name, "content-type") }
+
+func jsonContent() *ignitev1.HeaderField {
+	return &ignitev1.HeaderField{Name: "content-type", Value: "application/json"}
 }
 
 // invoke calls the app and copies its answer to stdout, chunk by chunk.
@@ -157,7 +173,7 @@ func (c *client) invoke(
 	if err != nil {
 		return fmt.Errorf("invoke %s: %w", app, err)
 	}
-	answer := &answerCopy{client: c, include: include, began: waiting.stop}
+	answer := &answerCopy{client: c, include: include, began: waiting.stop, write: c.writeBody}
 	if err := errors.Join(answer.copyFrom(stream), c.endBody()); err != nil {
 		return fmt.Errorf("invoke %s: %w", app, err)
 	}
@@ -165,98 +181,4 @@ func (c *client) invoke(
 		return fmt.Errorf("%s answered %d %s", app, answer.status, http.StatusText(answer.status))
 	}
 	return nil
-}
-
-// answerCopy brings the frames of an answer to the user.
-type answerCopy struct {
-	client  *client
-	include bool
-	began   func() // called with the first frame
-	status  int
-	ended   bool
-}
-
-func (a *answerCopy) copyFrom(stream grpc.ServerStreamingClient[ignitev1.InvokeResponse]) error {
-	for {
-		frame, err := stream.Recv()
-		a.began()
-		if errors.Is(err, io.EOF) {
-			if !a.ended {
-				return errors.New("the answer ended without its trailer: it may be incomplete")
-			}
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := a.take(frame); err != nil {
-			return err
-		}
-	}
-}
-
-func (a *answerCopy) take(frame *ignitev1.InvokeResponse) error {
-	switch {
-	case frame.GetHead() != nil:
-		a.status = int(frame.GetHead().GetStatusCode())
-		a.showHead(frame.GetHead())
-	case frame.GetChunk() != nil:
-		return a.client.writeBody(frame.GetChunk().GetData())
-	case frame.GetTrailer() != nil:
-		a.ended = true
-		a.showTrailer(frame.GetTrailer())
-	}
-	return nil
-}
-
-func (a *answerCopy) showHead(head *ignitev1.InvokeHead) {
-	if !a.include {
-		return
-	}
-	a.client.tell("HTTP %d %s", a.status, http.StatusText(a.status))
-	if lines := head.GetResponseHeaderFields(); len(lines) > 0 {
-		for _, line := range lines {
-			a.client.tell("%s: %s", line.GetName(), line.GetValue())
-		}
-	} else {
-		a.showMap(head.GetResponseHeaders())
-	}
-	a.client.tell("X-Ignite-Execution-Id: %s\n", head.GetExecutionId())
-}
-
-func (a *answerCopy) showTrailer(trailer *ignitev1.InvokeTrailer) {
-	if !a.include {
-		return
-	}
-	a.showMap(trailer.GetTrailers())
-	a.client.tell("\n%d bytes in %s", trailer.GetTotalBodyBytes(), span(trailer.GetDurationMs()))
-}
-
-func (a *answerCopy) showMap(lines map[string]string) {
-	for _, name := range slices.Sorted(maps.Keys(lines)) {
-		a.client.tell("%s: %s", name, lines[name])
-	}
-}
-
-// invokeAsync submits the call and prints the execution's id.
-func (c *client) invokeAsync(
-	ctx context.Context, conn *connection, app appRef, request *ignitev1.InvokeRequest,
-) error {
-	answer, err := ask(ctx, conn, ignitev1.ComputeServiceClient.InvokeAsync, request)
-	if err != nil {
-		return fmt.Errorf("submit to %s: %w", app, err)
-	}
-	return c.print(answer, func() string { return answer.GetExecutionId() + "\n" })
-}
-
-// invokeAndWatch submits the call and follows its execution.
-func (c *client) invokeAndWatch(
-	ctx context.Context, conn *connection, app appRef, request *ignitev1.InvokeRequest,
-) error {
-	answer, err := ask(ctx, conn, ignitev1.ComputeServiceClient.InvokeAsync, request)
-	if err != nil {
-		return fmt.Errorf("submit to %s: %w", app, err)
-	}
-	c.tell("Submitted %s", answer.GetExecutionId())
-	return c.watchExecution(ctx, conn, answer.GetExecutionId())
 }

@@ -26,6 +26,7 @@ type contractServer struct {
 	ignitev1.UnimplementedComputeServiceServer
 	address string
 	invoke  func(*ignitev1.InvokeRequest, grpc.ServerStreamingServer[ignitev1.InvokeResponse]) error
+	fetch   func(*ignitev1.FetchResponseRequest, grpc.ServerStreamingServer[ignitev1.InvokeResponse]) error
 	watch   func(*ignitev1.WatchExecutionRequest, grpc.ServerStreamingServer[ignitev1.WatchExecutionResponse]) error
 
 	mu       sync.Mutex
@@ -111,6 +112,13 @@ func (s *contractServer) Invoke(
 	return s.invoke(request, stream)
 }
 
+func (s *contractServer) FetchResponse(
+	request *ignitev1.FetchResponseRequest, stream grpc.ServerStreamingServer[ignitev1.InvokeResponse],
+) error {
+	s.keep(request)
+	return s.fetch(request, stream)
+}
+
 func (s *contractServer) WatchExecution(
 	request *ignitev1.WatchExecutionRequest, stream grpc.ServerStreamingServer[ignitev1.WatchExecutionResponse],
 ) error {
@@ -194,8 +202,16 @@ func wantContains(t *testing.T, got, part string) {
 	}
 }
 
+// wantRequests compares what a server was asked. A key that the client made up is taken for none.
 func wantRequests(t *testing.T, got []proto.Message, want ...proto.Message) {
 	t.Helper()
+	for i, request := range got {
+		if invocation, ok := request.(*ignitev1.InvokeRequest); ok && strings.HasPrefix(invocation.GetIdempotencyKey(), "ignite-") {
+			invocation = proto.CloneOf(invocation)
+			invocation.IdempotencyKey = ""
+			got[i] = invocation
+		}
+	}
 	if len(got) != len(want) {
 		t.Fatalf("%d requests, want %d: %v", len(got), len(want), got)
 	}
@@ -234,6 +250,8 @@ func TestCompletionScripts(t *testing.T) {
 		"invoke x --method":           "options",
 		"app list --output":           "yaml",
 		"config set":                  "api_endpoint",
+		"execution list --status":     "timeout",
+		"execution redrive --status":  "failed",
 	} {
 		wantContains(t, sh.succeeds(append([]string{"__complete"}, append(strings.Fields(line), "")...)...).stdout, want)
 	}
@@ -268,8 +286,38 @@ func TestUsageErrors(t *testing.T) {
 		"invoke a:b --path relative":              `--path "relative" does not begin with /`,
 		"invoke a:b --path /x?y=1 --query y=2":    "give the query in --path or in --query, not in both",
 		"invoke a:b --header novalue":             `--header "novalue" is not of the form`,
-		"config set colour blue":                  `"colour" is no key of the configuration; the keys are token, api_endpoint, org_id, org`,
-		"config set api_endpoint example.com":     `the API endpoint "example.com" is not of the form host:port`,
+		"invoke a:b --delay 1m":                   "--delay is for calls that are submitted: give --async with it",
+		"invoke a:b --max-attempts 2":             "--max-attempts is for calls that are submitted: give --async with it",
+		"invoke a:b --async --delay -1m":          "--delay -1m0s is negative",
+		"invoke a:b --wait -1m":                   "--wait -1m0s is negative",
+		"invoke a:b --async --delay 1m --not-before 2026-12-01T00:00:00Z": "none of the others can be",
+		"invoke a:b --async --not-before tomorrow":                        `--not-before "tomorrow" is no time such as`,
+		"invoke a:b --async --max-age 1500ms":                             "--max-age 1.5s is not a multiple of 1s",
+		"invoke a:b --async --initial-backoff 2000h":                      "--initial-backoff 2000h0m0s is out of range",
+		"invoke a:b --async --retry-statuses 500,99":                      "--retry-statuses 99 is no HTTP status",
+		"invoke a:b --batch calls --payload x":                            "none of the others can be",
+		"invoke a:b --batch calls --idempotency-key x":                    "none of the others can be",
+		"invoke a:b --batch missing.jsonl":                                "read the batch: open missing.jsonl",
+		"execution list --limit 0":                                        "--limit 0 lists nothing: --all lists everything",
+		"execution list --limit 5 --all":                                  "none of the others can be",
+		"execution list a:b --app c":                                      "give the app as a:b or with --app, not both",
+		"execution list Acme":                                             `"Acme" cannot be the name of an organization`,
+		"execution list acme:":                                            `"" cannot be the name of an app`,
+		"execution list a --status sleeping":                              `--status "sleeping" is none of pending, running, completed`,
+		"execution list a --since yesterday":                              `--since "yesterday" is neither an age, such as 90m, nor a time`,
+		"execution list a --since -1h":                                    `--since "-1h" is in the future`,
+		"execution list a --since 1h --until 2h":                          "--since 1h is not before --until 2h",
+		"execution get exec_1 --wait -1s":                                 "--wait -1s is negative",
+		"execution watch exec_1 --from-chunk -1":                          "--from-chunk -1 is negative",
+		"execution response exec_1 --head --file x":                       "none of the others can be",
+		"execution response exec_1 --head -i":                             "none of the others can be",
+		"execution redrive":                                               "say which: an ID, or a filter of --org, --app, --status, --since and --until",
+		"execution redrive --yes":                                         "say which: an ID, or a filter",
+		"execution redrive exec_1 --status failed":                        "give an ID or --status, not both",
+		"execution purge exec_1 exec_2 --app x":                           "give an ID or --app, not both",
+		"execution purge":                                                 "say which: an ID, or a filter",
+		"config set colour blue":                                          `"colour" is no key of the configuration; the keys are token, api_endpoint, org_id, org`,
+		"config set api_endpoint example.com":                             `the API endpoint "example.com" is not of the form host:port`,
 	} {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()

@@ -52,6 +52,16 @@ func (c *client) app(id string) (appRef, error) {
 
 // organization is the one to use when a command names none.
 func (c *client) organization() (string, error) {
+	known, err := c.knownOrganization()
+	if err == nil && known == "" {
+		err = usagef("no organization is known: name the app ORG:APP, or set one with --org, IGNITE_ORG_NAME " +
+			"or `ignite config set org ORG`")
+	}
+	return known, err
+}
+
+// knownOrganization is organization where the server can do without: it is empty if nothing says which.
+func (c *client) knownOrganization() (string, error) {
 	current, err := c.settings()
 	if err != nil {
 		return "", err
@@ -68,8 +78,7 @@ func (c *client) organization() (string, error) {
 		names := strings.Join(slices.Sorted(maps.Keys(known)), ", ")
 		return "", usagef("the token is good for several organizations (%s): say which, as ORG:APP or with --org", names)
 	}
-	return "", usagef("no organization is known: name the app ORG:APP, or set one with --org, IGNITE_ORG_NAME " +
-		"or `ignite config set org ORG`")
+	return "", nil
 }
 
 func checkOrganization(name string) (string, error) {

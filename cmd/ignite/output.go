@@ -46,6 +46,19 @@ func (c *client) printEvent(answer proto.Message) error {
 	if err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
+	return c.printJSONEvent(document)
+}
+
+// printEventValue is printEvent for what is no answer of the server.
+func (c *client) printEventValue(value any) error {
+	document, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("encode the output: %w", err)
+	}
+	return c.printJSONEvent(document)
+}
+
+func (c *client) printJSONEvent(document []byte) error {
 	if c.flags.output == "yaml" {
 		if err := c.write("---\n"); err != nil {
 			return err
@@ -54,7 +67,7 @@ func (c *client) printEvent(answer proto.Message) error {
 	}
 	var line bytes.Buffer
 	if err := json.Compact(&line, document); err != nil {
-		return fmt.Errorf("encode the answer: %w", err)
+		return fmt.Errorf("encode the output: %w", err)
 	}
 	return c.write(line.String() + "\n")
 }

@@ -15,6 +15,7 @@ func helloApp() *ignitev1.AppMeta {
 		ResourceTier:    ignitev1.ResourceTier_RESOURCE_TIER_MEDIUM,
 		DeploymentState: ignitev1.DeploymentState_DEPLOYMENT_STATE_IDLE,
 		Scaling:         &ignitev1.ScalingConfig{MaxReplicas: 3, ScaledownPeriodSecs: 60},
+		Retry:           &ignitev1.RetryPolicy{MaxAttempts: 1, InitialBackoffMs: 1000},
 		ActiveVersion:   2,
 		PublicUrls:      []string{"http://hello-acme.ignite.localhost:8080"},
 		CreatedAtMs:     1716900000000,
@@ -35,6 +36,7 @@ Runtime:          python
 Tier:             medium
 Limits:           512 MB, 500 millicores, 30 s a call
 Scaling:          at most 3 pods, down after 60 s
+Retries:          none of the app's own failures
 Environment:      A=1
                   B=yes
 Created:          2024-05-28T12:40:00Z
@@ -69,7 +71,11 @@ Created:          2024-05-28T12:40:00Z
     "publicUrls": [
       "http://hello-acme.ignite.localhost:8080"
     ],
-    "createdAtMs": "1716900000000"
+    "createdAtMs": "1716900000000",
+    "retry": {
+      "maxAttempts": 1,
+      "initialBackoffMs": 1000
+    }
   }
 }
 `)
@@ -96,6 +102,9 @@ Created:          2024-05-28T12:40:00Z
   publicUrls:
     - http://hello-acme.ignite.localhost:8080
   createdAtMs: "1716900000000"
+  retry:
+    maxAttempts: 1
+    initialBackoffMs: 1000
 `)
 }
 
@@ -150,25 +159,32 @@ func TestExecutionTable(t *testing.T) {
 	execution := &ignitev1.Execution{
 		Id: "exec_1", AppId: "acme/hello", Status: ignitev1.ExecutionStatus_EXECUTION_STATUS_FAILED,
 		Error:           &ignitev1.ExecutionError{Code: "APP_ERROR", Message: "the app answered 500"},
-		FunctionVersion: 3, Attempt: 1, MaxAttempts: 2, ResponseStatusCode: 500,
+		FunctionVersion: 3, Attempt: 4, MaxAttempts: 2, AppFailures: 2, PlatformFailures: 1, Postponements: 1,
+		ResponseStatusCode: 500, DueAtMs: 1716900060000, RedrivenFrom: "exec_0", OutputChunks: 7,
 		CreatedAtMs: 1716900000000, Result: []byte(`{"error":"boom"}`),
 		Metrics: &ignitev1.ExecutionMetrics{ExecutionMs: 142, ResultSizeBytes: 16, ResourceTier: "Medium", QueueMs: 2},
 	}
 	server.on("GetExecution", &ignitev1.GetExecutionResponse{Execution: execution})
 	sh := newShell(t, server)
-	wantText(t, sh.succeeds("execution", "get", "exec_1").stdout, `Execution:     exec_1
-App:           acme/hello
-Version:       3
-Status:        FAILED
-Error:         APP_ERROR: the app answered 500
-Answer:        500
-Attempt:       1 of 2
-Created:       2024-05-28T12:40:00Z
-Tier:          Medium
-Queued:        2ms
-Cold start:    0s
-Ran:           142ms
-Result size:   16 bytes
+	wantText(t, sh.succeeds("execution", "get", "exec_1").stdout, `Execution:           exec_1
+App:                 acme/hello
+Version:             3
+Status:              FAILED
+Error:               APP_ERROR: the app answered 500
+Answer:              500
+Attempt:             4
+App failures:        2 of 2
+Platform failures:   1
+Postponed:           1
+Waits until:         2024-05-28T12:41:00Z
+Created:             2024-05-28T12:40:00Z
+Tier:                Medium
+Queued:              2ms
+Cold start:          0s
+Ran:                 142ms
+Result size:         16 bytes
+Output chunks:       7
+Redriven from:       exec_0
 
 {
   "error": "boom"

@@ -5,10 +5,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ignitev1 "dodil.io/ignite/proto/dodil/ignite/v1"
 )
@@ -32,7 +35,48 @@ func TestRequests(t *testing.T) {
 		"version rollback acme:hello 2":       &ignitev1.RollbackAppRequest{OrganizationName: "acme", AppName: "hello", Version: 2},
 		"version code acme:hello --version 4": &ignitev1.GetAppCodeRequest{OrganizationName: "acme", AppName: "hello", Version: 4},
 		"exec get exec_1":                     &ignitev1.GetExecutionRequest{ExecutionId: "exec_1"},
-		"app create acme:hello":               &ignitev1.CreateAppRequest{OrganizationName: "acme", Name: "hello"},
+		"execution list":                      &ignitev1.ListExecutionsRequest{Limit: 50},
+		"execution ls acme --cursor c1":       &ignitev1.ListExecutionsRequest{OrganizationName: "acme", Limit: 50, Cursor: "c1"},
+		"execution list --org acme --all":     &ignitev1.ListExecutionsRequest{OrganizationName: "acme", Limit: 1000},
+		`execution list acme/hello --status failed,TIMEOUT --status cancelled --limit 5 --dead-letters
+			--since 2026-11-23T00:00:00Z --until 2026-11-24T02:00:00+02:00`: &ignitev1.ListExecutionsRequest{
+			OrganizationName: "acme", AppName: "hello", Limit: 5, DeadLetters: true,
+			Statuses: []ignitev1.ExecutionStatus{failed, timeout, cancelled},
+			From:     timestamppb.New(time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)),
+			To:       timestamppb.New(time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)),
+		},
+		"execution list --org acme --app public:echo": &ignitev1.ListExecutionsRequest{OrganizationName: "acme", AppName: "public/echo", Limit: 50},
+		"execution list acme --app acme:hello":        &ignitev1.ListExecutionsRequest{OrganizationName: "acme", AppName: "hello", Limit: 50},
+		"execution cancel exec_1 --reason mistake":    &ignitev1.CancelExecutionRequest{ExecutionId: "exec_1", Reason: "mistake"},
+		"execution redrive exec_1":                    &ignitev1.RedriveExecutionRequest{ExecutionId: "exec_1"},
+		"execution redrive --org acme --app hello --status timeout --until 2026-11-23T00:00:00Z --yes": &ignitev1.RedriveExecutionsRequest{
+			Filter: &ignitev1.ExecutionFilter{
+				OrganizationName: "acme", AppName: "hello", Statuses: []ignitev1.ExecutionStatus{timeout},
+				To: timestamppb.New(time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)),
+			},
+			Limit: 1000,
+		},
+		"execution purge exec_1 exec_2": &ignitev1.PurgeDeadLettersRequest{ExecutionIds: []string{"exec_1", "exec_2"}},
+		"execution purge --app hello --limit 7 --until 2026-11-23T00:00:00Z -y": &ignitev1.PurgeDeadLettersRequest{
+			Filter: &ignitev1.ExecutionFilter{AppName: "hello", To: timestamppb.New(time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC))},
+			Limit:  7,
+		},
+		`app create acme:hello --max-attempts 5 --initial-backoff 250ms --max-backoff 1m --backoff-multiplier 1.5
+			--backoff-jitter 0 --retry-statuses 429,503 --max-age 2h`: &ignitev1.CreateAppRequest{
+			OrganizationName: "acme", Name: "hello", Retry: &ignitev1.RetryPolicy{
+				MaxAttempts: 5, InitialBackoffMs: 250, MaxBackoffMs: 60_000, Multiplier: 1.5, Jitter: new(0.0),
+				RetryStatuses: []uint32{429, 503}, MaxAgeSecs: 7200,
+			},
+		},
+		"invoke acme:hello --async --idempotency-key order-7 --delay 90s --max-attempts 3": &ignitev1.InvokeRequest{
+			OrganizationName: "acme", AppName: "hello", Http: &ignitev1.HttpContext{}, IdempotencyKey: "order-7",
+			Delay: durationpb.New(90 * time.Second), Retry: &ignitev1.RetryPolicy{MaxAttempts: 3},
+		},
+		"invoke acme:hello --watch --not-before 2026-12-01T06:00:00Z": &ignitev1.InvokeRequest{
+			OrganizationName: "acme", AppName: "hello", Http: &ignitev1.HttpContext{},
+			NotBefore: timestamppb.New(time.Date(2026, 12, 1, 6, 0, 0, 0, time.UTC)),
+		},
+		"app create acme:hello": &ignitev1.CreateAppRequest{OrganizationName: "acme", Name: "hello"},
 		`app create acme:hello -t large --description d --env A=1 --env B=x=y --memory 64 --cpu 100 --timeout-secs 9
 			--reserved 1 --max-replicas 4 --scaledown 30 --scale-metric concurrency --scale-threshold 6 --max-concurrency 8
 			--health-path /up --port 80 --port 9000 --storage-mode ephemeral --input-schema {} --mcp-enabled`: &ignitev1.CreateAppRequest{
@@ -99,6 +143,37 @@ func TestUpdateKeepsTheScalingThatIsNotGiven(t *testing.T) {
 		&ignitev1.UpdateAppConfigRequest{OrganizationName: "acme", AppName: "hello", Scaling: &ignitev1.ScalingConfig{
 			ReservedCapacity: 2, MaxReplicas: 3, ScaleMetric: ignitev1.ScaleMetric_SCALE_METRIC_CONCURRENCY,
 		}})
+}
+
+func TestUpdateKeepsTheRetryPolicyThatIsNotGiven(t *testing.T) {
+	t.Parallel()
+	server := startServer(t)
+	server.on("GetApp", &ignitev1.GetAppResponse{App: &ignitev1.AppMeta{Retry: &ignitev1.RetryPolicy{ // as it is shown, with its defaults
+		MaxAttempts: 3, InitialBackoffMs: 1000, MaxBackoffMs: 60_000, Multiplier: 2, Jitter: new(0.5),
+		RetryStatuses: []uint32{408, 425, 429, 500, 502, 503, 504}, MaxAgeSecs: 86_400,
+	}}})
+	server.on("UpdateAppConfig", &ignitev1.UpdateAppConfigResponse{})
+	newShell(t, server).succeeds("app", "update", "acme:hello", "--max-attempts", "0", "--initial-backoff", "2s")
+	newShell(t, server).succeeds("app", "update", "acme:hello", "--retry-statuses", "503", "--backoff-jitter", "0.2")
+	asked := server.asked()
+	wantRequests(t, []proto.Message{asked[1], asked[3]},
+		&ignitev1.UpdateAppConfigRequest{OrganizationName: "acme", AppName: "hello", Retry: &ignitev1.RetryPolicy{
+			InitialBackoffMs: 2000, MaxBackoffMs: 60_000, Jitter: new(0.5),
+		}},
+		&ignitev1.UpdateAppConfigRequest{OrganizationName: "acme", AppName: "hello", Retry: &ignitev1.RetryPolicy{
+			MaxAttempts: 3, MaxBackoffMs: 60_000, Jitter: new(0.2), RetryStatuses: []uint32{503},
+		}})
+}
+
+func TestRetryText(t *testing.T) {
+	t.Parallel()
+	wantText(t, retryText(nil), "")
+	wantText(t, retryText(&ignitev1.RetryPolicy{
+		MaxAttempts: 3, InitialBackoffMs: 1500, MaxBackoffMs: 300_000, Multiplier: 1.5, Jitter: new(0.25),
+		RetryStatuses: []uint32{429, 503}, MaxAgeSecs: 86_400,
+	}), `3 attempts, 1.5s to 5m0s apart (x1.5, ±25%)
+after timeouts, broken pods and answers 429, 503
+within 24h0m0s`)
 }
 
 func TestListFollowsPages(t *testing.T) {

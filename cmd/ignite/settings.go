@@ -27,6 +27,7 @@ type settingFlags struct {
 	maxConcurrency                uint32
 	ports                         []uint
 	mcp                           bool
+	retry                         retryFlags
 }
 
 func (s *settingFlags) register(command *cobra.Command) {
@@ -55,6 +56,7 @@ func (s *settingFlags) register(command *cobra.Command) {
 	flags.StringVar(&s.inputSchema, "input-schema", "", "JSON `SCHEMA` of the payload, or @FILE")
 	flags.StringVar(&s.outputSchema, "output-schema", "", "JSON `SCHEMA` of the result, or @FILE")
 	flags.BoolVar(&s.mcp, "mcp-enabled", false, "offer the app as an MCP tool")
+	s.retry.register(command)
 	completeFrom(command, "tier", enumChoices(tierPrefix, ignitev1.ResourceTier_value))
 	completeFrom(command, "scale-metric", enumChoices(metricPrefix, ignitev1.ScaleMetric_value))
 	completeFrom(command, "storage-mode", enumChoices(storagePrefix, ignitev1.StorageMode_value))
@@ -148,11 +150,14 @@ func (s *settingFlags) create(app appRef, command *cobra.Command) (*ignitev1.Cre
 	if anyGiven(command, scalingFlags) {
 		request.Scaling = &s.scaling
 	}
+	if request.Retry, err = s.retry.policy(command); err != nil {
+		return nil, err
+	}
 	return request, nil
 }
 
-// update is the request that changes what was given. The API replaces scaling as a whole, so what was not given is kept
-// from current. The limits are replaced as a whole too, and there what was not given is the tier's again: AppMeta shows
+// update is the request that changes what was given. The API replaces scaling and the retry policy as a whole, so what
+// was not given is kept from current. The limits are replaced as a whole too, and there what was not given is the tier's again: AppMeta shows
 // the limits in force, and sending those back would turn the tier's into explicit ones.
 func (s *settingFlags) update(
 	app appRef, command *cobra.Command, current *ignitev1.AppMeta,
@@ -182,16 +187,18 @@ func (s *settingFlags) update(
 	if anyGiven(command, scalingFlags) {
 		request.Scaling = s.scalingOver(given, current.GetScaling())
 	}
+	policy, err := s.retry.policy(command)
+	if err != nil {
+		return nil, err
+	}
+	if policy != nil {
+		request.Retry = retryOver(given, policy, current.GetRetry())
+	}
 	return request, nil
 }
 
 func (s *settingFlags) scalingOver(given func(string) bool, current *ignitev1.ScalingConfig) *ignitev1.ScalingConfig {
-	choose := func(flag string, wanted, kept uint32) uint32 {
-		if given(flag) {
-			return wanted
-		}
-		return kept
-	}
+	choose := func(flag string, wanted, kept uint32) uint32 { return chosen(given(flag), wanted, kept) }
 	scaling := &ignitev1.ScalingConfig{
 		ReservedCapacity:    choose("reserved", s.scaling.ReservedCapacity, current.GetReservedCapacity()),
 		MaxReplicas:         choose("max-replicas", s.scaling.MaxReplicas, current.GetMaxReplicas()),
