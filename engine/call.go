@@ -20,7 +20,7 @@ func (a *attempt) call(ctx context.Context) (outcome, error) {
 		return a.ended(ctx, outcome{}, err)
 	}
 	var o outcome
-	err = a.dispatch.do(ctx, a.held.App, func(g grant) error {
+	err = a.dispatch.do(ctx, a.held.App, queued, func(g grant) error {
 		a.at.move(placed)
 		a.reached(PodChosen)
 		o = outcome{version: g.on.version, waited: g.waited, cold: g.cold}

@@ -63,18 +63,21 @@ func newDispatcher(c Config, apps catalog) *dispatcher {
 	}
 }
 
+// queuedTries is how many pods that cannot be reached one attempt at queued work meets: it can wait for its next attempt elsewhere.
+const queuedTries = 3
+
 // do runs fn with a slot of a ready pod and takes the slot back when fn returns. A pod that turns out to be unreachable
 // is taken out of service, and fn is run with another one inside the same budget.
-func (d *dispatcher) do(ctx context.Context, ref store.AppRef, fn func(grant) error) error {
+func (d *dispatcher) do(ctx context.Context, ref store.AppRef, from origin, fn func(grant) error) error {
 	began := time.Now()
 	pauses := backoff{least: 10 * time.Millisecond, most: 5 * time.Second}
-	for {
-		unreachable, err := d.try(ctx, ref, began, fn)
-		if !unreachable {
+	for tries := 1; ; tries++ {
+		unreachable, err := d.try(ctx, ref, from, began, fn)
+		if !unreachable || from == queued && tries == queuedTries {
 			return err
 		}
 		if time.Since(began) >= d.budget {
-			return &pod.TimeoutError{Clock: "cold start", Limit: d.budget}
+			return &pod.TimeoutError{Clock: pod.ClockColdStart, Limit: d.budget}
 		}
 		if err := pauses.wait(ctx); err != nil {
 			return err
@@ -83,8 +86,8 @@ func (d *dispatcher) do(ctx context.Context, ref store.AppRef, fn func(grant) er
 }
 
 // try runs fn once, unless no pod can be had. unreachable says that fn ran and could not reach its pod.
-func (d *dispatcher) try(ctx context.Context, ref store.AppRef, began time.Time, fn func(grant) error) (unreachable bool, err error) {
-	g, err := d.acquire(ctx, ref, began)
+func (d *dispatcher) try(ctx context.Context, ref store.AppRef, from origin, began time.Time, fn func(grant) error) (unreachable bool, err error) {
+	g, err := d.acquire(ctx, ref, from, began)
 	if err != nil {
 		return false, err
 	}
@@ -98,7 +101,7 @@ func (d *dispatcher) try(ctx context.Context, ref store.AppRef, began time.Time,
 }
 
 // acquire waits for a slot of the app's pods.
-func (d *dispatcher) acquire(ctx context.Context, ref store.AppRef, began time.Time) (grant, error) {
+func (d *dispatcher) acquire(ctx context.Context, ref store.AppRef, from origin, began time.Time) (grant, error) {
 	for {
 		app, err := d.app(ctx, ref)
 		if err != nil {
@@ -108,7 +111,7 @@ func (d *dispatcher) acquire(ctx context.Context, ref store.AppRef, began time.T
 		if err != nil {
 			return grant{}, err
 		}
-		g, err := p.acquire(ctx, app.ActiveVersion, began)
+		g, err := p.acquire(ctx, app.ActiveVersion, from, began)
 		if !errors.Is(err, errRetired) {
 			return g, err
 		}

@@ -61,7 +61,7 @@ func inBubble(t *testing.T, config Config, test func(t *testing.T, b *bench)) {
 func (b *bench) hold(ctx context.Context, release <-chan struct{}) <-chan error {
 	answer := make(chan error, 1)
 	go func() {
-		answer <- b.do(ctx, testApp, func(grant) error {
+		answer <- b.do(ctx, testApp, direct, func(grant) error {
 			<-release
 			return nil
 		})
@@ -71,7 +71,7 @@ func (b *bench) hold(ctx context.Context, release <-chan struct{}) <-chan error 
 
 // call makes a call that ends at once.
 func (b *bench) call(ctx context.Context) error {
-	return b.do(ctx, testApp, func(grant) error { return nil })
+	return b.do(ctx, testApp, direct, func(grant) error { return nil })
 }
 
 // elapse lets time pass in a bubble, and everything happen that it brings.
@@ -83,7 +83,7 @@ func elapse(d time.Duration) {
 // target makes a call and answers where it went.
 func (b *bench) target(t *testing.T) (target pod.Target) {
 	t.Helper()
-	err := b.do(t.Context(), testApp, func(g grant) error {
+	err := b.do(t.Context(), testApp, direct, func(g grant) error {
 		target = g.target()
 		return nil
 	})
@@ -125,7 +125,7 @@ func TestSlotsAreGivenInTheOrderOfTheLine(t *testing.T) {
 		var calls sync.WaitGroup
 		for n := range 10 {
 			calls.Go(func() {
-				err := b.do(t.Context(), testApp, func(grant) error {
+				err := b.do(t.Context(), testApp, direct, func(grant) error {
 					most.Store(max(most.Load(), running.Add(1)))
 					defer running.Add(-1)
 					mu.Lock()
@@ -270,7 +270,7 @@ func TestUnreachablePodIsReplaced(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bench) {
 		b.shelf.publish(store.Config{})
 		var pods []string
-		err := b.do(t.Context(), testApp, func(g grant) error {
+		err := b.do(t.Context(), testApp, direct, func(g grant) error {
 			pods = append(pods, g.target().Pod)
 			if len(pods) == 1 {
 				return fmt.Errorf("dial: %w", pod.ErrUnreachable)
@@ -290,7 +290,7 @@ func TestUnreachablePodIsReplaced(t *testing.T) {
 func TestUnreachablePodsEndWithTheBudget(t *testing.T) {
 	inBubble(t, Config{ColdStartBudget: time.Minute}, func(t *testing.T, b *bench) {
 		b.shelf.publish(store.Config{})
-		err := b.do(t.Context(), testApp, func(grant) error { return pod.ErrUnreachable })
+		err := b.do(t.Context(), testApp, direct, func(grant) error { return pod.ErrUnreachable })
 		if _, ok := errors.AsType[*pod.TimeoutError](err); !ok {
 			t.Errorf("call: %v, want a timeout", err)
 		}
@@ -347,7 +347,7 @@ func TestDeletedAppStopsPodsAndCalls(t *testing.T) {
 		var inPod <-chan struct{}
 		running := make(chan error, 1)
 		go func() {
-			running <- b.do(t.Context(), testApp, func(g grant) error {
+			running <- b.do(t.Context(), testApp, direct, func(g grant) error {
 				inPod = g.target().OutOfService
 				<-inPod
 				return nil
@@ -382,7 +382,7 @@ func TestCancellationStormLeaksNoSlot(t *testing.T) {
 			calls.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), rand.N(20*time.Millisecond))
 				defer cancel()
-				_ = b.do(ctx, testApp, func(grant) error { return sleep(ctx, rand.N(5*time.Millisecond)) })
+				_ = b.do(ctx, testApp, direct, func(grant) error { return sleep(ctx, rand.N(5*time.Millisecond)) })
 			})
 		}
 		calls.Wait()

@@ -134,7 +134,7 @@ func New(cfg Config) (*Engine, error) {
 
 // Do fulfils gateway.Dispatcher. A call that comes before Run waits for it; once Run drains, new calls fail with pod.ErrBusy.
 func (e *Engine) Do(ctx context.Context, app store.AppRef, fn func(pod.Target) error) error {
-	return e.dispatch.do(ctx, app, func(g grant) error { return fn(g.target()) })
+	return e.dispatch.do(ctx, app, direct, func(g grant) error { return fn(g.target()) })
 }
 
 // Sweep looks for work that waits, now and not at the next half minute. It returns at once. Call it when the connection to

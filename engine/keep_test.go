@@ -139,7 +139,7 @@ func TestDrainEndsWithTheAppsTimeout(t *testing.T) {
 		var cut time.Duration
 		call := make(chan error, 1)
 		go func() {
-			call <- b.do(t.Context(), testApp, func(g grant) error {
+			call <- b.do(t.Context(), testApp, direct, func(g grant) error {
 				began := time.Now()
 				<-g.target().OutOfService
 				cut = time.Since(began)
@@ -208,7 +208,7 @@ func TestNoCallIsLostWhileVersionsChange(t *testing.T) {
 		var calls sync.WaitGroup
 		for n := range 4000 { // 200 a second for 20 s, each of 50 ms
 			calls.Go(func() {
-				err := b.do(t.Context(), testApp, func(g grant) error {
+				err := b.do(t.Context(), testApp, direct, func(g grant) error {
 					select {
 					case <-g.target().OutOfService:
 						return errors.New("cut off")

@@ -68,8 +68,8 @@ func (g grant) target() pod.Target {
 
 // acquire answers a slot at once if one is free and nobody came before, or waits in line until the cold-start budget,
 // counted from began, is spent or ctx ends. active is the app's version as the caller saw it.
-func (p *pool) acquire(ctx context.Context, active uint32, began time.Time) (grant, error) {
-	on, w, err := p.enter(active)
+func (p *pool) acquire(ctx context.Context, active uint32, from origin, began time.Time) (grant, error) {
+	on, w, err := p.enter(active, from)
 	switch {
 	case err != nil:
 		return grant{}, err
@@ -83,7 +83,7 @@ func (p *pool) acquire(ctx context.Context, active uint32, began time.Time) (gra
 }
 
 // enter answers a free slot, or a place in line, or why the call cannot have either.
-func (p *pool) enter(active uint32) (*instance, *waiter, error) {
+func (p *pool) enter(active uint32, from origin) (*instance, *waiter, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed != nil {
@@ -103,7 +103,7 @@ func (p *pool) enter(active uint32) (*instance, *waiter, error) {
 		return nil, nil, pod.ErrBusy
 	}
 	signal(p.poke)
-	return nil, p.waiting.join(!serving), nil
+	return nil, p.waiting.join(from, !serving), nil
 }
 
 // await waits until w has a slot or an error. A slot that came too late goes to the next.
@@ -234,7 +234,7 @@ func (p *pool) tellRoom() {
 }
 
 // vacancies answers how many calls could start now; when it is none, the channel is closed when it may have changed.
-// While no pod serves it is what a new one will take.
+// While no pod serves it is what a new one will take, queued calls not counted: their taker does that.
 func (p *pool) vacancies(slots int) (int, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -242,7 +242,7 @@ func (p *pool) vacancies(slots int) (int, <-chan struct{}) {
 		return 0, closedChannel
 	}
 	if p.serving() == 0 {
-		n := max(slots-p.waiting.length(), 0)
+		n := max(slots-p.waiting.from[direct], 0)
 		return n, p.roomUnless(n > 0)
 	}
 	n := 0

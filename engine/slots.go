@@ -10,19 +10,33 @@ type waiter struct {
 	ready chan struct{}
 	on    *instance
 	err   error
+	origin origin
 	// cold says that no pod served when the call came.
 	cold bool
 }
+
+// origin says where a call comes from.
+type origin int
+
+const (
+	// direct is a call whose caller waits for the answer.
+	direct origin = iota
+	// queued is a call of queued work: its taker counts it until it has a slot.
+	queued
+)
 
 // line is the calls that wait, in the order in which they came. It is not for concurrent use.
 type line struct {
 	calls list.List
 	place map[*waiter]*list.Element
+	// from counts them.
+	from [queued + 1]int
 }
 
 // join puts a new call at the end.
-func (l *line) join(cold bool) *waiter {
-	w := &waiter{ready: make(chan struct{}), cold: cold}
+func (l *line) join(from origin, cold bool) *waiter {
+	w := &waiter{ready: make(chan struct{}), origin: from, cold: cold}
+	l.from[from]++
 	if l.place == nil {
 		l.place = make(map[*waiter]*list.Element)
 	}
@@ -36,6 +50,7 @@ func (l *line) leave(w *waiter) bool {
 	if waits {
 		l.calls.Remove(element)
 		delete(l.place, w)
+		l.from[w.origin]--
 	}
 	return waits
 }
@@ -56,6 +71,7 @@ func (l *line) refuse(err error) {
 	}
 	l.calls.Init()
 	clear(l.place)
+	clear(l.from[:])
 }
 
 func (l *line) length() int { return l.calls.Len() }

@@ -43,7 +43,7 @@ func newTaker(w *worker, app stream.App) *taker {
 	return &taker{worker: w, app: app, moved: make(chan struct{}, 1)}
 }
 
-// run takes work until the queue is idle or taking ends, and returns when its jobs have ended.
+// run takes work until the app has none or taking ends, and returns when its jobs have ended.
 func (t *taker) run(taking, calls context.Context) {
 	defer t.jobs.Wait()
 	pauses := backoff{least: 100 * time.Millisecond, most: 5 * time.Second}
@@ -65,7 +65,8 @@ func (t *taker) run(taking, calls context.Context) {
 
 func (t *taker) ref() store.AppRef { return store.AppRef{Org: t.app.Org, Name: t.app.Name} }
 
-// serve opens the queue and takes from it until it is idle; nil says that it is.
+// serve opens the queue and takes from it until it is empty; nil says that it is. While any worker holds some of the app's work somebody has to
+// listen: if that worker dies, nobody tells that its work can be had.
 func (t *taker) serve(taking, calls context.Context) error {
 	queue, err := t.stream.Queue(taking, t.app)
 	if err != nil {
@@ -85,8 +86,11 @@ func (t *taker) serve(taking, calls context.Context) error {
 			took++
 			t.begin(calls, job)
 		}
-		if took == 0 && t.isIdle() {
-			return nil
+		if took > 0 || !t.isIdle() {
+			continue
+		}
+		if empty, err := queue.Empty(taking); empty || err != nil {
+			return err
 		}
 	}
 }
