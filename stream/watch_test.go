@@ -182,6 +182,37 @@ func TestWatchNewAttempt(t *testing.T) {
 	wantEvents(t, got, err, "record", "2.1")
 }
 
+// Output that is passed over belongs to the first attempt; those after it are whole.
+func TestWatchFromAChunkOfTheFirstAttempt(t *testing.T) {
+	t.Parallel()
+	s, _ := open(t, stream.Options{})
+	publish(t, s, 1, 0, 1)
+	ctx := within(t, patience)
+	got, err := watchUntil(ctx, s.Watch(ctx, running, 0, 5), "2.1", func(event string) {
+		if event == "settled" {
+			publish(t, s, 2, 0, 1)
+		}
+	})
+	wantEvents(t, got, err, "record", "settled", "2.0", "2.1")
+
+	got, err = watchUntil(ctx, s.Watch(ctx, running, 0, 1), "2.1", nil)
+	wantEvents(t, got, err, "record", "1.1", "2.0", "2.1")
+}
+
+// The same when the first attempt begins while it is watched.
+func TestWatchFromAChunkToCome(t *testing.T) {
+	t.Parallel()
+	s, _ := open(t, stream.Options{})
+	ctx := within(t, patience)
+	got, err := watchUntil(ctx, s.Watch(ctx, running, 0, 2), "2.0", func(event string) {
+		if event == "settled" {
+			publish(t, s, 1, 0, 1)
+			publish(t, s, 2, 0)
+		}
+	})
+	wantEvents(t, got, err, "record", "settled", "2.0")
+}
+
 func TestWatchNewAttemptLive(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t, stream.Options{})

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"fmt"
 	"sync"
 )
@@ -46,7 +47,7 @@ func (w *watcher) hear(heard stored) {
 	defer w.mu.Unlock()
 	place := w.at.of(heard.chunk)
 	switch {
-	case place == before:
+	case place == before && w.at.attempt > 0:
 		return
 	case place == wanted && !w.behind() && w.room(heard.chunk):
 		w.ready = append(w.ready, heard.chunk)
@@ -132,6 +133,7 @@ func (w *watcher) read(chunk stored) (bool, error) {
 	switch w.at.of(chunk.chunk) {
 	case before:
 		w.last = chunk.sequence
+		w.at.attempt = cmp.Or(w.at.attempt, chunk.chunk.Attempt) // whose chunks are passed over is decided now
 		return false, nil
 	case beyond:
 		return false, fmt.Errorf("%w: chunk %d of attempt %d follows %d of attempt %d", ErrLost,
@@ -142,7 +144,7 @@ func (w *watcher) read(chunk stored) (bool, error) {
 	}
 }
 
-// position is the chunk that is wanted next. Attempt 0 is whichever comes.
+// position is the chunk that is wanted next. Attempt 0 is the first of which anything is stored.
 type position struct {
 	attempt uint32
 	index   int64
