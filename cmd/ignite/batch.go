@@ -23,8 +23,8 @@ import (
 )
 
 const (
-	maxBatch      = 1000     // calls of one request
-	maxBatchBytes = 16 << 20 // bytes of one request, unless a single call is larger; servers take 64 MiB unless told otherwise
+	maxBatch      = 1000    // calls of one request
+	maxBatchBytes = 8 << 20 // bytes of one request, unless a single call is larger; servers take 64 MiB unless told otherwise
 )
 
 // batch submits the calls of a file, as many with one request as it may hold, and prints what became of each as soon as

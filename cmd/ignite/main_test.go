@@ -294,7 +294,7 @@ func TestUsageErrors(t *testing.T) {
 		"invoke a:b --async --not-before tomorrow":                        `--not-before "tomorrow" is no time such as`,
 		"invoke a:b --async --max-age 1500ms":                             "--max-age 1.5s is not a multiple of 1s",
 		"invoke a:b --async --initial-backoff 2000h":                      "--initial-backoff 2000h0m0s is out of range",
-		"invoke a:b --async --retry-statuses 500,99":                      "--retry-statuses 99 is no HTTP status",
+		"invoke a:b --async --retry-statuses 500,99":                      "--retry-statuses 99 is no status of a failure",
 		"invoke a:b --batch calls --payload x":                            "none of the others can be",
 		"invoke a:b --batch calls --idempotency-key x":                    "none of the others can be",
 		"invoke a:b --batch missing.jsonl":                                "read the batch: open missing.jsonl",

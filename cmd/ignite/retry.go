@@ -62,8 +62,8 @@ func (r *retryFlags) policy(command *cobra.Command) (*ignitev1.RetryPolicy, erro
 		if code == 0 { // as everywhere, the default
 			continue
 		}
-		if code < 100 || code > 599 {
-			return nil, usagef("--retry-statuses %d is no HTTP status", code)
+		if code < 400 || code > 599 {
+			return nil, usagef("--retry-statuses %d is no status of a failure, 400 to 599", code)
 		}
 		policy.RetryStatuses = append(policy.RetryStatuses, uint32(code))
 	}

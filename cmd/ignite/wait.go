@@ -23,15 +23,19 @@ func (c *client) awaitExecution(
 	var lost reconnects
 	var last *ignitev1.GetExecutionResponse
 	for end := time.Now().Add(wait); ; {
-		request := &ignitev1.GetExecutionRequest{ExecutionId: id, Etag: last.GetEtag()}
+		request, asked := &ignitev1.GetExecutionRequest{ExecutionId: id, Etag: last.GetEtag()}, time.Now()
 		answer, err := poll(ctx, conn, request, time.Until(end))
 		over := !time.Now().Before(end)
 		switch {
 		case err == nil && (over || terminal(answer.GetExecution())):
 			return answer, nil
 		case err == nil:
+			same := answer.GetEtag() == last.GetEtag()
 			last, lost = answer, reconnects{}
 			waiting.say(id + " " + statusText(answer.GetExecution()))
+			if same && time.Since(asked) < firstReconnect { // it does not wait while it stops
+				c.bide(ctx, firstReconnect, nil)
+			}
 		case over || last == nil || !lost.again(ctx, err, maxReconnects):
 			return nil, err
 		}
