@@ -21,10 +21,12 @@ import (
 	"dodil.io/ignite/stream"
 )
 
+func streamApp(ref store.AppRef) stream.App { return stream.App{Org: ref.Org, Name: ref.Name} }
+
 // take answers the one job that waits for app, and takes it off the queue.
 func (s *setup) take(t testing.TB, ref store.AppRef) stream.Work {
 	t.Helper()
-	queue := must(s.stream.Queue(t.Context(), stream.App{Org: ref.Org, Name: ref.Name}))
+	queue := must(s.stream.Queue(t.Context(), streamApp(ref)))
 	defer func() { _ = queue.Close() }()
 	for job, err := range queue.Take(t.Context(), 1, 10*time.Second) {
 		if err != nil {

@@ -44,6 +44,7 @@ const (
 
 // setup is a gateway with both listeners, over a NATS server of its own. What an engine would do is done by the test.
 type setup struct {
+	server *streamtest.Server
 	nats   *nats.Conn
 	store  *store.Store
 	stream *stream.Stream
@@ -52,6 +53,8 @@ type setup struct {
 	key    auth.Key
 	// burning makes every sync of the disk fail.
 	burning atomic.Bool
+	// syncs counts them.
+	syncs atomic.Int64
 	// api is the HTTP listener's "host:port", client a connection of acme's owner.
 	api    string
 	conn   *grpc.ClientConn
@@ -84,7 +87,7 @@ func startQueueing(t testing.TB, queue int64, change ...func(*gateway.Config)) *
 func startSized(t testing.TB, queue, buckets int64, change ...func(*gateway.Config)) *setup {
 	t.Helper()
 	server := streamtest.Start(t)
-	s := &setup{nats: server.Conn, pods: &pods{apps: map[store.AppRef]*url.URL{}}, log: &buffer{out: t.Output()}, stopped: make(chan struct{})}
+	s := &setup{server: server, nats: server.Conn, pods: &pods{apps: map[store.AppRef]*url.URL{}}, log: &buffer{out: t.Output()}, stopped: make(chan struct{})}
 	t.Cleanup(s.log.close)
 	s.store = must(store.Open(t.Context(), store.Options{Conn: server.Conn, Sync: s.syncing(server.Sync), MaxBytes: buckets}))
 	t.Cleanup(func() { _ = s.store.Close() })
@@ -107,6 +110,7 @@ func startSized(t testing.TB, queue, buckets int64, change ...func(*gateway.Conf
 
 func (s *setup) syncing(sync func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
+		s.syncs.Add(1)
 		if s.burning.Load() {
 			return errors.New("the disk is on fire")
 		}
