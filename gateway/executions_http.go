@@ -24,39 +24,41 @@ func (g *Gateway) serveGetExecution(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return err
 		}
-		return g.service.serveExecution(ctx, w, r, request)
+		had, conditional := noneMatch(r.Header)
+		asked := strings.Trim(request.GetEtag(), `"`)
+		err = g.service.awaitNews(ctx, request, func(etag string) bool {
+			return had(etag) || !conditional && (asked == "" || asked == etag)
+		})
+		if err != nil {
+			return err
+		}
+		return g.service.writeLatest(ctx, w, request.GetExecutionId(), had)
 	})
 	answerError(w, err, false)
 }
 
-func (s *service) serveExecution(ctx context.Context, w http.ResponseWriter, r *http.Request, request *ignitev1.GetExecutionRequest) error {
-	had, conditional := noneMatch(r.Header)
-	asked := strings.Trim(request.GetEtag(), `"`)
-	record, err := s.awaited(ctx, request, func(etag string) bool {
-		return had(etag) || !conditional && (asked == "" || asked == etag)
-	})
+// writeLatest answers the record as it is, unless the caller had it already.
+func (s *service) writeLatest(ctx context.Context, w http.ResponseWriter, id string, had func(etag string) bool) error {
+	answer, err := s.latest(ctx, id)
 	if err != nil {
 		return err
 	}
-	etag := etagOf(record)
-	w.Header().Set("Etag", strconv.Quote(etag))
+	w.Header().Set("Etag", strconv.Quote(answer.GetEtag()))
 	w.Header().Set("Cache-Control", "private, no-cache")
-	if had(etag) {
+	if had(answer.GetEtag()) {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	execution, err := s.withResult(ctx, record)
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, &ignitev1.GetExecutionResponse{Execution: execution, Etag: etag})
+	return writeJSON(w, answer)
 }
 
 // readGet reads what grpc-gateway would, and a wait of so many seconds, too.
 func readGet(r *http.Request) (*ignitev1.GetExecutionRequest, error) {
 	query := r.URL.Query()
-	if seconds, err := strconv.ParseFloat(query.Get("wait"), 64); err == nil {
-		query.Set("wait", strconv.FormatFloat(seconds, 'f', -1, 64)+"s")
+	for i, wait := range query["wait"] {
+		if seconds, err := strconv.ParseFloat(wait, 64); err == nil {
+			query["wait"][i] = strconv.FormatFloat(seconds, 'f', -1, 64) + "s"
+		}
 	}
 	request := &ignitev1.GetExecutionRequest{}
 	if err := readQuery(request, query); err != nil {
