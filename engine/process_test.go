@@ -229,20 +229,29 @@ func (p *process) untilEnd(t testing.TB, id string) store.Execution {
 	return p.until(t, id, func(e store.Execution) bool { return e.Status.Terminal() })
 }
 
-// untilNoWork waits until every job was acknowledged.
+// untilNoWork waits until every job of the app was acknowledged.
 func (p *process) untilNoWork(t testing.TB) {
 	t.Helper()
+	queue, err := p.stream.Queue(t.Context(), stream.App{Org: testApp.Org, Name: testApp.Name})
+	if err != nil {
+		t.Fatalf("open queue: %v", err)
+	}
+	defer func() {
+		if err := queue.Close(); err != nil {
+			t.Errorf("close queue: %v", err)
+		}
+	}()
 	deadline := time.Now().Add(patience)
 	for {
-		apps, err := p.stream.Waiting(t.Context())
+		empty, err := queue.Empty(t.Context())
 		if err != nil {
 			t.Fatalf("look for work: %v", err)
 		}
-		if len(apps) == 0 {
+		if empty {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("work of %v is left after %v", apps, patience)
+			t.Fatalf("work is left after %v", patience)
 		}
 		<-time.After(5 * time.Millisecond)
 	}

@@ -25,6 +25,7 @@ func TestColdStartTakesWorkForEverySlot(t *testing.T) {
 		return http.HandlerFunc(echo), nil
 	})
 	p.engine.dispatch.driver = p.driver
+	p.engine.worker.idle = 10 * time.Millisecond // or one pull would go on to take what comes
 	p.publish(t, store.Config{MaxConcurrency: 10})
 	p.run()
 	var ids []string
