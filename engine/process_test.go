@@ -52,8 +52,14 @@ func newProcess(t testing.TB, server *streamtest.Server, handler http.Handler, c
 // newPatientProcess is newProcess with a queue that waits for as long as ackWait.
 func newPatientProcess(t testing.TB, server *streamtest.Server, handler http.Handler, config Config, ackWait time.Duration) *process {
 	t.Helper()
+	return newProcessOn(t, server.Connect(t), server, handler, config, ackWait)
+}
+
+// newProcessOn is newPatientProcess with a connection of the test's own.
+func newProcessOn(t testing.TB, conn *nats.Conn, server *streamtest.Server, handler http.Handler, config Config, ackWait time.Duration) *process {
+	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
-	p := &process{conn: server.Connect(t), driver: podtest.NewLoopback(podtest.Serving(handler)), ended: make(chan struct{})}
+	p := &process{conn: conn, driver: podtest.NewLoopback(podtest.Serving(handler)), ended: make(chan struct{})}
 	var err error
 	if p.store, err = store.Open(t.Context(), store.Options{Conn: p.conn, Sync: server.Sync, Logger: log}); err != nil {
 		t.Fatalf("open store: %v", err)
