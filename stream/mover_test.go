@@ -6,23 +6,13 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-
-	"dodil.io/ignite/stream/streamtest"
 )
 
 // A mover that died after it had put the work into the queue, and before it said so, leaves it to another. The work must not
 // be moved twice.
 func TestMovedWorkIsRecognised(t *testing.T) {
 	t.Parallel()
-	s, err := Open(t.Context(), Options{Conn: streamtest.Start(t).Conn})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := openStream(t)
 	app := App{"acme", "hello"}
 	work := Work{Execution: "exec_1", Owner: "acme", App: app}
 	message := takeDue(t, s, work)

@@ -59,16 +59,53 @@ func newReader(conn *nats.Conn) (*reader, error) {
 // close ignores the error, which says that the connection ended the subscription before.
 func (r *reader) close() { _ = r.sub.Unsubscribe() }
 
+// directGet is JetStream's request for stored messages. Without Batch it asks for one.
+type directGet struct {
+	Sequence uint64 `json:"seq,omitempty"`
+	Next     string `json:"next_by_subj,omitempty"`
+	Last     string `json:"last_by_subj,omitempty"`
+	Batch    int    `json:"batch,omitempty"`
+	MaxBytes int    `json:"max_bytes,omitempty"`
+}
+
 // read answers the next chunks of execution stored after sequence, and whether there are more.
 func (r *reader) read(ctx context.Context, execution string, sequence uint64) ([]stored, bool, error) {
-	chunks, more, err := r.readBatch(ctx, execution, sequence)
+	return r.get(ctx, execution, directGet{
+		Sequence: sequence + 1,
+		Next:     executionOutput(execution),
+		Batch:    readChunks,
+		MaxBytes: readBytes,
+	})
+}
+
+// first answers the first chunk of an attempt that is stored at sequence or after it.
+func (r *reader) first(ctx context.Context, execution string, attempt uint32, sequence uint64) (chunk stored, found bool, err error) {
+	return r.one(ctx, execution, directGet{Sequence: sequence, Next: outputSubject(execution, attempt)})
+}
+
+// last answers the chunk of an attempt that was stored last.
+func (r *reader) last(ctx context.Context, execution string, attempt uint32) (chunk stored, found bool, err error) {
+	return r.one(ctx, execution, directGet{Last: outputSubject(execution, attempt)})
+}
+
+func (r *reader) one(ctx context.Context, execution string, request directGet) (stored, bool, error) {
+	chunks, _, err := r.get(ctx, execution, request)
+	if err != nil || len(chunks) == 0 {
+		return stored{}, false, err
+	}
+	return chunks[0], true, nil
+}
+
+// get answers what request asks for, and whether there is more.
+func (r *reader) get(ctx context.Context, execution string, request directGet) ([]stored, bool, error) {
+	chunks, more, err := r.getBatch(ctx, execution, request)
 	if err != nil {
 		return nil, false, fmt.Errorf("read output of %s: %w", execution, err)
 	}
 	return chunks, more, nil
 }
 
-func (r *reader) readBatch(ctx context.Context, execution string, sequence uint64) ([]stored, bool, error) {
+func (r *reader) getBatch(ctx context.Context, execution string, request directGet) ([]stored, bool, error) {
 	if !r.conn.IsConnected() {
 		return nil, false, fmt.Errorf("%w: not connected", ErrUnavailable)
 	}
@@ -78,26 +115,16 @@ func (r *reader) readBatch(ctx context.Context, execution string, sequence uint6
 	case <-ctx.Done():
 		return nil, false, context.Cause(ctx)
 	}
+	data, err := json.Marshal(request)
+	if err != nil {
+		return nil, false, err
+	}
 	reply, answers := r.begin()
 	defer r.end(reply)
-	if err := r.request(reply, execution, sequence); err != nil {
+	if err := r.conn.PublishRequest("$JS.API.DIRECT.GET."+outputStream, reply, data); err != nil {
 		return nil, false, translate(ctx, err)
 	}
-	return gatherChunks(ctx, execution, answers)
-}
-
-func (r *reader) request(reply, execution string, sequence uint64) error {
-	type directGet struct {
-		Sequence uint64 `json:"seq"`
-		Subject  string `json:"next_by_subj"`
-		Batch    int    `json:"batch"`
-		MaxBytes int    `json:"max_bytes"`
-	}
-	data, err := json.Marshal(directGet{sequence + 1, executionOutput(execution), readChunks, readBytes})
-	if err != nil {
-		return err
-	}
-	return r.conn.PublishRequest("$JS.API.DIRECT.GET."+outputStream, reply, data)
+	return gatherChunks(ctx, execution, answers, request.Batch == 0)
 }
 
 // begin opens a batch; there is room for all its chunks and its end.
@@ -126,8 +153,8 @@ func (r *reader) receive(answer *nats.Msg) {
 	}
 }
 
-// gatherChunks takes a batch for complete only if its end was heard and says so.
-func gatherChunks(ctx context.Context, execution string, answers <-chan *nats.Msg) ([]stored, bool, error) {
+// gatherChunks takes a batch for complete only if its end was heard and says so; one message has no end.
+func gatherChunks(ctx context.Context, execution string, answers <-chan *nats.Msg, one bool) ([]stored, bool, error) {
 	var chunks []stored
 	still := time.NewTimer(silence)
 	defer still.Stop()
@@ -150,6 +177,9 @@ func gatherChunks(ctx context.Context, execution string, answers <-chan *nats.Ms
 			return nil, false, err
 		}
 		chunks = append(chunks, chunk)
+		if one {
+			return chunks, false, nil
+		}
 	}
 }
 

@@ -15,6 +15,8 @@ const (
 	// retry is how long a watcher waits after a read that got no answer, patience how long it goes on so.
 	retry    = time.Second
 	patience = time.Minute
+	// replicaPause is given to a replica that is behind its leader.
+	replicaPause = 20 * time.Millisecond
 )
 
 // Event is something that a watcher of one execution may have to do. Exactly one field is set.
@@ -30,8 +32,8 @@ type Event struct {
 	Settled bool
 }
 
-// Watch follows one execution from the chunk at index `from` of attempt `attempt` on (0, 0: from the very first). The
-// first event has Record set.
+// Watch follows one execution from the chunk at index `from` of attempt `attempt` on; later attempts follow from their first. Attempt 0 is
+// the first whose output is stored. The first event has Record set. A chunk that is not there yet is waited for.
 //
 // It never misses silently: a reader that is slow is served at its own pace from the stream, and output that is
 // gone is ErrLost. It ends with ctx, or with an error as its last pair; a connection that comes back within a minute
@@ -147,8 +149,32 @@ func (s *Stream) give(ctx context.Context, w *watcher, yield func(Event) bool) e
 	return nil
 }
 
-// giveStored yields what the stream has after the watcher's place, batch by batch.
+// giveStored yields what the stream has after the watcher's place.
 func (s *Stream) giveStored(ctx context.Context, w *watcher, yield func(Event) bool) error {
+	if from, wanted := w.seek(); wanted {
+		from, after, err := s.seek(ctx, w.execution, from)
+		if err != nil {
+			return err
+		}
+		w.begin(from, after)
+	}
+	for {
+		err := s.giveBatches(ctx, w, yield)
+		// Where it seems that something is missing, it may be stored before the place that was found.
+		if errors.Is(err, ErrLost) && w.rewind() {
+			continue
+		}
+		if err != nil || s.options.Replicas == 1 {
+			return err
+		}
+		if caught, err := s.caughtUp(ctx, w); caught || err != nil {
+			return err
+		}
+	}
+}
+
+// giveBatches yields what the stream has, until there is no more.
+func (s *Stream) giveBatches(ctx context.Context, w *watcher, yield func(Event) bool) error {
 	for more := true; more; {
 		var chunks []stored
 		var err error
@@ -166,4 +192,26 @@ func (s *Stream) giveStored(ctx context.Context, w *watcher, yield func(Event) b
 		}
 	}
 	return nil
+}
+
+// caughtUp reports whether the watcher has read all that the stream's leader has. Any replica answers reads, and one may be behind
+// without saying so; if it was, caughtUp returns after a moment.
+func (s *Stream) caughtUp(ctx context.Context, w *watcher) (bool, error) {
+	_, newest, err := s.lastMessage(ctx, outputStream, executionOutput(w.execution))
+	if err != nil {
+		return false, translate(ctx, err)
+	}
+	if w.sequence() >= newest {
+		return true, nil
+	}
+	timer := time.NewTimer(replicaPause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return false, nil
+	case <-s.closing:
+		return false, ErrClosed
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	}
 }

@@ -25,9 +25,11 @@ type watcher struct {
 	woken chan struct{}
 
 	mu sync.Mutex
-	// at is the chunk that is wanted next, last the place in the stream of the one before.
+	// at is the chunk that is wanted next, last the place in the stream up to which all was read.
 	at   position
 	last uint64
+	// sought says that last was set where reading begins, jumped that this is not the beginning of the stream.
+	sought, jumped bool
 	// ready was handed over and waits for the reader.
 	ready []*Chunk
 	bytes int
@@ -45,6 +47,9 @@ func newWatcher(execution string, from position) *watcher {
 func (w *watcher) hear(heard stored) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if !w.behind() {
+		w.enter(heard.chunk)
+	}
 	place := w.at.of(heard.chunk)
 	switch {
 	case place == before && w.at.attempt > 0:
@@ -57,6 +62,13 @@ func (w *watcher) hear(heard stored) {
 		w.stale = true
 	}
 	w.wake()
+}
+
+// enter makes the first attempt that is seen the one that is followed, if none was asked for.
+func (w *watcher) enter(chunk *Chunk) {
+	if w.at.attempt == 0 {
+		w.at.attempt = chunk.Attempt
+	}
 }
 
 func (w *watcher) room(chunk *Chunk) bool {
@@ -126,10 +138,38 @@ func (w *watcher) sequence() uint64 {
 	return w.last
 }
 
+// seek reports where the reader wants to begin, unless that was asked already.
+func (w *watcher) seek() (from position, wanted bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	wanted = !w.sought && w.at != position{}
+	return w.at, wanted
+}
+
+// begin lets reading begin after a place in the stream.
+func (w *watcher) begin(from position, after uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sought, w.jumped = true, after > 0
+	w.at, w.last = from, after
+}
+
+// rewind lets reading begin with the first chunk, and reports whether it did not before.
+func (w *watcher) rewind() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	jumped := w.jumped
+	if jumped {
+		w.jumped, w.last = false, 0
+	}
+	return jumped
+}
+
 // read takes a chunk from the stream and reports whether the reader has not had it.
 func (w *watcher) read(chunk stored) (bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.enter(chunk.chunk)
 	switch w.at.of(chunk.chunk) {
 	case before:
 		w.last = chunk.sequence

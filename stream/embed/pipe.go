@@ -54,6 +54,15 @@ func (p *pipe) Write(data []byte) (int, error) {
 	return len(data), nil
 }
 
+// Read ends the connection with its first error: a client that gives up a connection within its handshake does not close it.
+func (p *pipe) Read(data []byte) (int, error) {
+	n, err := p.Conn.Read(data)
+	if err != nil {
+		p.fail(err)
+	}
+	return n, err
+}
+
 // drain moves what is held to the server until the connection is closed or fails. Two buffers take turns.
 func (p *pipe) drain() {
 	var spare []byte
@@ -78,10 +87,10 @@ func (p *pipe) drain() {
 func (p *pipe) take(spare []byte) (data []byte, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(p.waiting) == 0 && !p.closed {
+	for len(p.waiting) == 0 && !p.closed && p.err == nil {
 		p.changed.Wait()
 	}
-	if len(p.waiting) == 0 {
+	if len(p.waiting) == 0 || p.err != nil {
 		return nil, false
 	}
 	data, p.waiting = p.waiting, spare

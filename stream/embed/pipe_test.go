@@ -131,3 +131,20 @@ func TestPipeTellsOfABrokenConnection(t *testing.T) {
 		}
 	})
 }
+
+// The client does not close a connection that it gives up within its handshake.
+func TestPipeEndsWithAReadThatFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		p := newPipe(near)
+		far.Close()
+		if _, err := p.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Errorf("Read answered %v, want EOF", err)
+		}
+		p.drained.Wait()
+		if _, err := p.Write([]byte("x")); !errors.Is(err, io.EOF) {
+			t.Errorf("a later Write got %v", err)
+		}
+	})
+}
