@@ -177,7 +177,8 @@ func (s *service) storeBoth(ctx context.Context, left *remains) error {
 		writing  sync.WaitGroup
 		queueErr error
 	)
-	writing.Go(func() { queueErr = s.enqueue(ctx, left) })
+	due := left.record.DueAt // the record is replaced by the stored one meanwhile
+	writing.Go(func() { queueErr = s.enqueue(ctx, left, due) })
 	recordErr := s.create(ctx, left)
 	writing.Wait()
 	return errors.Join(recordErr, queueErr)
@@ -186,7 +187,7 @@ func (s *service) storeBoth(ctx context.Context, left *remains) error {
 // storeInTurn writes the work before the record, so that whoever repeats the submission and finds the record finds it accepted: it may
 // have been cut off anywhere, or be under way at the same time, and both write the same.
 func (s *service) storeInTurn(ctx context.Context, left *remains) error {
-	if err := s.enqueue(ctx, left); err != nil {
+	if err := s.enqueue(ctx, left, left.record.DueAt); err != nil {
 		left.doubtful = left.queued
 		return err
 	}
@@ -198,8 +199,8 @@ func (s *service) storeInTurn(ctx context.Context, left *remains) error {
 }
 
 // enqueue gives the work to the workers, or keeps it for when it is due. What is due in a moment the worker holds back itself.
-func (s *service) enqueue(ctx context.Context, left *remains) (err error) {
-	if due := left.record.DueAt; time.Until(due) > soon {
+func (s *service) enqueue(ctx context.Context, left *remains, due time.Time) (err error) {
+	if time.Until(due) > soon {
 		err = s.cfg.Stream.EnqueueLater(ctx, left.work, due, false)
 	} else {
 		err = s.cfg.Stream.Enqueue(ctx, left.work)
