@@ -32,6 +32,10 @@ var routes = []struct{ method, path, body, scope string }{
 	{"POST", anApp + "/rollback", `{"version":1}`, "DeployApp"},
 	{"POST", anApp + "/invoke", "{}", "InvokeApp"},
 	{"POST", anApp + "/invoke-async", "{}", "InvokeApp"},
+	{"POST", anApp + "/invoke-async/batch", `{"requests":[{}]}`, "InvokeApp"},
+	{"POST", "/v1/ignite/executions/exec_01HZX9/redrive", "{}", "InvokeApp"},
+	{"POST", "/v1/ignite/executions/redrive", `{"filter":{"organizationName":"acme"}}`, "InvokeApp"},
+	{"POST", "/v1/ignite/executions/purge", `{"filter":{"organizationName":"acme"}}`, "InvokeApp"},
 	{"GET", "/v1/ignite/executions/exec_01HZX9", "", "GetExecution"},
 	{"GET", "/v1/ignite/executions/exec_01HZX9/watch", "", "GetExecution"},
 	{"DELETE", anApp, "", "DeployApp"},
@@ -55,7 +59,7 @@ func TestEveryRouteNeedsATokenItsScopeAndItsOrganization(t *testing.T) {
 			wantProblem(t, ask("Basic "+s.token("acme")), 401, codes.Unauthenticated)
 			wantProblem(t, ask("Bearer "+s.token("acme", otherScopes(route.scope)...)), 403, codes.PermissionDenied, route.scope)
 			other := ask("Bearer " + s.token("other"))
-			if strings.Contains(route.path, "/executions/") {
+			if strings.Contains(route.path, "/executions/exec_") {
 				wantProblem(t, other, 404, codes.NotFound)
 				return
 			}

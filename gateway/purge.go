@@ -15,11 +15,11 @@ const purgeWidth = 16
 
 // PurgeDeadLetters drops kept requests for good. It wants to be told which: an empty filter, not a missing one, means all of them.
 func (s *service) PurgeDeadLetters(ctx context.Context, r *ignitev1.PurgeDeadLettersRequest) (*ignitev1.PurgeDeadLettersResponse, error) {
-	letters, more, err := s.lettersToPurge(ctx, r)
-	if err != nil {
-		return nil, err
-	}
 	return finish(ctx, s, func(ctx context.Context) (*ignitev1.PurgeDeadLettersResponse, error) {
+		letters, more, err := s.lettersToPurge(ctx, r)
+		if err != nil {
+			return nil, err
+		}
 		purged, err := s.purge(ctx, letters)
 		if err != nil {
 			return nil, err

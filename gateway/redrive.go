@@ -27,11 +27,11 @@ var errNoLetter = errors.New("no request is kept")
 // RedriveExecution submits the request of a dead letter as a new execution, as the app is now: its active version, its policy. The dead
 // letter goes when the new execution is on disk.
 func (s *service) RedriveExecution(ctx context.Context, r *ignitev1.RedriveExecutionRequest) (*ignitev1.RedriveExecutionResponse, error) {
-	record, err := s.execution(ctx, r.GetExecutionId())
-	if err != nil {
-		return nil, err
-	}
 	return finish(ctx, s, func(ctx context.Context) (*ignitev1.RedriveExecutionResponse, error) {
+		record, err := s.execution(ctx, r.GetExecutionId())
+		if err != nil {
+			return nil, err
+		}
 		id, err := s.redrive(ctx, record)
 		if err != nil {
 			return nil, err
@@ -47,11 +47,11 @@ func (s *service) RedriveExecution(ctx context.Context, r *ignitev1.RedriveExecu
 
 // RedriveExecutions redrives what fits, newest first. One that is refused stays a dead letter, and the others go on.
 func (s *service) RedriveExecutions(ctx context.Context, r *ignitev1.RedriveExecutionsRequest) (*ignitev1.RedriveExecutionsResponse, error) {
-	letters, more, err := s.lettersThat(ctx, r.GetFilter(), r.GetLimit())
-	if err != nil {
-		return nil, err
-	}
 	return finish(ctx, s, func(ctx context.Context) (*ignitev1.RedriveExecutionsResponse, error) {
+		letters, more, err := s.lettersThat(ctx, r.GetFilter(), r.GetLimit())
+		if err != nil {
+			return nil, err
+		}
 		results := make([]*ignitev1.RedriveResult, len(letters))
 		sideBySide(len(letters), redriveWidth, func(i int) { results[i] = s.redriveEntry(ctx, letters[i]) })
 		if err := s.syncSubmissions(ctx); err != nil {
