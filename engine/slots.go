@@ -7,9 +7,9 @@ const defaultSlots = 80
 
 // waiter is a call that waits for a slot. Whoever gives it one, or an error, sets the fields and closes ready.
 type waiter struct {
-	ready chan struct{}
-	on    *instance
-	err   error
+	ready  chan struct{}
+	on     *instance
+	err    error
 	origin origin
 	// cold says that no pod served when the call came.
 	cold bool
