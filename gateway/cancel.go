@@ -34,17 +34,17 @@ func (s *service) CancelExecution(ctx context.Context, r *ignitev1.CancelExecuti
 	if err := v.err(); err != nil {
 		return nil, err
 	}
-	record, err := s.cancelled(ctx, r.GetExecutionId(), r.GetReason())
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := finishing(ctx)
-	defer cancel()
-	if err := s.cfg.Store.Sync(ctx); err != nil {
-		return nil, fmt.Errorf("sync the cancellation of execution %s: %w", record.ID, err)
-	}
-	s.dropWork(ctx, record)
-	return &ignitev1.CancelExecutionResponse{Execution: publicExecution(record)}, nil
+	return finish(ctx, s, func(ctx context.Context) (*ignitev1.CancelExecutionResponse, error) {
+		record, err := s.cancelled(ctx, r.GetExecutionId(), r.GetReason())
+		if err != nil {
+			return nil, err
+		}
+		if err := s.cfg.Store.Sync(ctx); err != nil {
+			return nil, fmt.Errorf("sync the cancellation of execution %s: %w", record.ID, err)
+		}
+		s.dropWork(ctx, record)
+		return &ignitev1.CancelExecutionResponse{Execution: publicExecution(record)}, nil
+	})
 }
 
 // cancelled answers the record as CANCELLED, which it may have been before. It is written over the very record that was read, so of a
