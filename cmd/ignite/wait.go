@@ -14,14 +14,18 @@ import (
 // longestPoll is the longest that the server lets one request wait.
 const longestPoll = time.Minute
 
-// awaitExecution reads a record when the execution has ended, or when wait is over. A server that goes away meanwhile is looked for.
+// awaitExecution reads a record when the execution has ended, or when wait is over. It first reads it as it is: from then on it is known
+// that there is a server and an execution, and a server that goes away is looked for.
 func (c *client) awaitExecution(
 	ctx context.Context, conn *connection, id string, wait time.Duration,
 ) (*ignitev1.GetExecutionResponse, error) {
-	waiting := c.progress.wait(id)
+	last, err := poll(ctx, conn, &ignitev1.GetExecutionRequest{ExecutionId: id}, 0)
+	if err != nil || wait == 0 || terminal(last.GetExecution()) {
+		return last, err
+	}
+	waiting := c.progress.wait(id + " " + statusText(last.GetExecution()))
 	defer waiting.stop()
 	var lost reconnects
-	var last *ignitev1.GetExecutionResponse
 	for end := time.Now().Add(wait); ; {
 		request, asked := &ignitev1.GetExecutionRequest{ExecutionId: id, Etag: last.GetEtag()}, time.Now()
 		answer, err := poll(ctx, conn, request, time.Until(end))
@@ -36,7 +40,7 @@ func (c *client) awaitExecution(
 			if same && time.Since(asked) < firstReconnect { // it does not wait while it stops
 				c.bide(ctx, firstReconnect, nil)
 			}
-		case over || last == nil || !lost.again(ctx, err, maxReconnects):
+		case over || !lost.again(ctx, err, maxReconnects):
 			return nil, err
 		}
 	}
@@ -57,9 +61,10 @@ func poll(
 }
 
 const (
-	maxReconnects   = 6 // in a row
-	firstReconnect  = 250 * time.Millisecond
-	reconnectFactor = 2
+	maxReconnects    = 15 // in a row, which takes a minute
+	firstReconnect   = 250 * time.Millisecond
+	reconnectFactor  = 2
+	longestReconnect = 5 * time.Second
 )
 
 // reconnects are connections that broke in a row.
@@ -72,7 +77,7 @@ func (r *reconnects) again(ctx context.Context, err error, most int) bool {
 	}
 	delay := firstReconnect
 	for range r.failed {
-		delay *= reconnectFactor
+		delay = min(delay*reconnectFactor, longestReconnect)
 	}
 	r.failed++
 	timer := time.NewTimer(max(delay, min(retryHint(err), longestHint)))
