@@ -54,6 +54,18 @@ func TestOpenRoutesNeedNoToken(t *testing.T) {
 	}
 }
 
+func TestMetricsAreServedWhereThereAreAny(t *testing.T) {
+	t.Parallel()
+	wantProblem(t, start(t).do(t, "GET", "/metrics", ""), 404, codes.NotFound)
+	s := start(t, func(c *gateway.Config) {
+		c.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { say(w, "ignite_up 1\n") })
+	})
+	response := s.do(t, "GET", "/metrics", "", func(r *http.Request) { r.Header.Del("Authorization") })
+	if body := readAll(t, response); response.StatusCode != 200 || body != "ignite_up 1\n" {
+		t.Errorf("/metrics answers %d %q", response.StatusCode, body)
+	}
+}
+
 func TestUnknownPathsAndMethodsAreErrorsInJSON(t *testing.T) {
 	t.Parallel()
 	s := start(t)
