@@ -2,7 +2,7 @@
 //
 // It has two halves. The dispatcher gives calls to pods: Do is the one waking path of Invoke, of direct calls and of queued work.
 // The worker takes queued work, runs it through that same path and writes its end. Gateway and engine do not know each
-// other; records are in package store, waiting work and output in package stream, and pods behind pod.Driver.
+// other; records are in package store, waiting work, output and dead letters in package stream, and pods behind pod.Driver.
 //
 // # Order of effects
 //
@@ -12,23 +12,53 @@
 //  2. the record is read, unless this process created it a moment ago, and taken by compare-and-set: RUNNING, attempt+1, this worker
 //  3. a slot of a pod is taken, a pod started for it   nothing is stored
 //  4. the pod is called; a streamed answer is published chunk by chunk
-//  5. a large result is stored under the attempt's name
+//  5. a large result is stored under the attempt's name, for a little longer than the record will be
 //  6. the record is written by compare-and-set         COMPLETED, FAILED or TIMEOUT; watchers hear of it
-//  7. everything up to here is synced to disk          one sync for all who wait
-//  8. the job is acknowledged, which deletes the work; before it, the large body of a request that COMPLETED
+//  7. FAILED and TIMEOUT leave a dead letter: the work, and the request's large body again, both for as long as the record
+//  8. everything up to here is synced to disk          one sync for all who wait
+//  9. the large body of a request that COMPLETED or was CANCELLED is deleted
+//  10. the job is acknowledged, which deletes the work
 //
 // A crash between any two costs a repetition and never a result: until 6 the job comes again and a new attempt begins; after
-// 6 it comes again and is acknowledged without a call. The work goes last because it is the only other copy of the request.
+// 6 it comes again and goes on from 7 without a call. The work goes last because it is the only other copy of the request. The moments
+// between two effects have names (boundaries.go), and tests that end the process there.
+//
+// # Another attempt
+//
+// An attempt that failed is followed by another if decide (retry.go), a pure function, says so. Then, in place of 5 to 10:
+//
+//  1. the record is written by compare-and-set: PENDING, due at a time, with the failure's count and error, held by nobody
+//  2. the work is stored for later, until that time
+//  3. both are synced
+//  4. the job is acknowledged; when its time has come the work is moved back into the queue by the mover of some process
+//
+// So what waits holds no slot and no memory, and outlives every process. A pause under a second is spent in the queue: after 1 the job is given
+// back with a delay. A crash after 1 or 2 brings the job before its time; then the record says so, and the rest is done again. A crash after 2
+// may leave the work in both places; the one that comes last finds the end of the execution, or its next due time, in the record.
+//
+// Counted apart are failures of the app (its answers that the policy names, a broken connection, a clock that ran out), failures of the platform
+// (no pod came up, none could be reached, a worker was lost) and "not now" (429 or 503 with Retry-After), which is no failure. An
+// attempt is every time a worker takes the record, and a hand-back counts nowhere.
+//
+// # Cancelling
+//
+// A gateway writes CANCELLED by compare-and-set into whatever record has not ended, and syncs. Work that waits it deletes; the worker
+// that holds a running one it tells by a message, and the worker cuts the call: the pod's request is cancelled and the slot is free. The
+// attempt then meets the record like any that lost it, and goes on from 8. A worker looks at the records of its jobs whenever it
+// renews them, too: so it notices a cancellation whose message was lost, and that it was replaced while it stood still.
 //
 // # The record
 //
 //	             take                 write the outcome
 //	PENDING ───────────────► RUNNING ───────────────────► COMPLETED | FAILED | TIMEOUT
-//	   ▲                     │  │  ▲
-//	   └──── hand back ──────┘  └──┘ take over (attempt+1), when the worker that holds it is dead or has lost it
+//	  │ ▲                    │ │  ▲
+//	  │ ├──── hand back ─────┤ └──┘ take over (attempt+1, a failure of the platform), when the worker that holds it is dead
+//	  │ └──── try again ─────┤      or has lost it
+//	  │       (due time)     │
+//	  └──────────────────────┴───── cancel ───────────────► CANCELLED
 //
 // Work is handed back, and has not failed, when the server stops, when the engine needed the pod's place, when too many calls wait for the
-// app, or when NATS does not answer. The app's own failures are not repeated. Work whose workers die is given out five times and then FAILED.
+// app, or when NATS does not answer. A record whose work is nowhere is ended FAILED by the reaper (reap.go).
 //
 // # The pool
 //
@@ -51,32 +81,44 @@
 //
 // # What may happen twice
 //
-// A pod may see a call again, with a higher X-Ignite-Attempt, after its worker died, was cut off, or was stopped before the call ended. A job may be
-// delivered twice; while it is in hand the second delivery is ignored, and afterwards it finds a terminal record. A chunk may be
-// stored twice; watchers see it once. A pod never gets a call again that may have reached it within one attempt: only
-// pod.ErrUnreachable, of which not a byte was sent, is tried with another pod.
+// A pod may see a call again, with a higher X-Ignite-Attempt: after a failure that is repeated, or after its worker died, was cut off, stood still for longer
+// than the queue's patience, or was stopped before the call ended. Two pods may have the call at once, the first until its worker notices. A job may be
+// delivered twice; while it is in hand the second delivery is ignored, and afterwards it finds a terminal record, or one whose time has not come.
+// A chunk may be stored twice; watchers see it once. A dead letter that was taken away may be kept again if its worker died before 10. A pod never gets a call again that may
+// have reached it within one attempt: only pod.ErrUnreachable, of which not a byte was sent, is tried with another pod.
 //
 // # What is durable when
 //
-// Nothing waits for a disk before 7. What a watcher sees (RUNNING, chunks, the end) may be ahead of the disk by one group commit; the loss of
-// power in that moment makes it happen again. What is deleted (8) is never ahead of what replaces it (6).
+// Nothing waits for a disk before 8. What a watcher sees (RUNNING, chunks, the end) may be ahead of the disk by one group commit; the loss of
+// power in that moment makes it happen again. What is deleted (9, 10) is never ahead of what replaces it.
+//
+// Record, output, large result and dead letter have their time to live from the moment they are stored, so they leave together. A large request's
+// body has none while its execution may run: it is deleted, or stored again with one.
 //
 // # Who owns which goroutine
 //
 //	Run ─┬─ dispatcher.run ─── keep, one for each pool ─── live, one for each pod from its start until it is gone
-//	     └─ worker.run ─┬─ renew                            for all jobs in hand
-//	                    ├─ listen, sweep                    find apps with work
-//	                    └─ taker.run, one for each app ─── handle, one for each job
+//	     ├─ worker.run ─┬─ renew                            renews all jobs in hand, then reviews their records
+//	     │              ├─ listen, sweep                    find apps with work
+//	     │              ├─ moveDue                          moves work whose time has come into the queue
+//	     │              └─ taker.run, one for each app ─── handle, one for each job
+//	     └─ reap                                            finds what a crash left without its counterpart
 //
-// Each waits for those to its right. Do runs on its caller's goroutine. Stopping, Run refuses who waits (pod.ErrBusy), lets calls
-// end within the drain time, cuts the rest with a cause that is no failure, waits until they are handed back, and stops the pods last.
+// Each waits for those to its right. Do runs on its caller's goroutine; questions and cancellations of other processes are answered on the
+// stream's. Stopping, Run refuses who waits (pod.ErrBusy), lets calls end within the drain time, cuts the rest with a cause that is
+// no failure, waits until they are handed back, and stops the pods last.
 //
 // # Invariants
 //
-//   - No fake accept: work is deleted only after its outcome is on disk.
+// Each has tests named after it.
+//
+//   - No fake accept: work is deleted only after its outcome, or its place among what comes later, is on disk.
 //   - Settled once: a terminal record is never written again.
-//   - Only the holder decides: an end is written at the revision that the attempt's own take produced, and what an attempt
-//     stores beside the record (chunks, a large result) is under the attempt's number.
-//   - Nothing without an end: every wait has a limit, every failure is either an end in the record or work that comes again.
-//   - Honest cause: the record says what ended it, which clock ran out, or which log lines the pod left; a stop of ours is no failure.
+//   - Only the holder decides how an attempt ended; a cancellation is the one end that others write, by the same compare-and-set (and the
+//     reaper ends what nobody holds). An end is written at the revision that the attempt's own take produced, and what an attempt stores
+//     beside the record (chunks, a large result) is under the attempt's number.
+//   - Nothing without an end: every wait has a limit, every failure is either an end in the record or work that comes again, and what is
+//     stored has a time to live or somebody who deletes it.
+//   - Honest cause: the record says what ended it, after how many attempts and why there was no other, which clock ran out, or which log lines
+//     the pod left; a stop of ours is no failure.
 package engine

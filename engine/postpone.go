@@ -27,7 +27,7 @@ func (a *attempt) postpone(ctx context.Context, o outcome, due time.Time) end {
 		return e
 	}
 	a.reached(RecordPostponed)
-	a.log.InfoContext(ctx, "execution waits for its next attempt", slog.String("execution", a.held.ID), slog.String("app", a.held.App.String()),
+	a.log.DebugContext(ctx, "execution waits for its next attempt", slog.String("execution", a.held.ID), slog.String("app", a.held.App.String()),
 		slog.Uint64("attempt", uint64(a.held.Attempt)), slog.String("code", o.fault.Code), slog.Time("due", due))
 	return putOff(due, nap)
 }

@@ -112,16 +112,21 @@ func (a *attempt) keepResult(ctx context.Context, next store.Execution) error {
 	return err
 }
 
-// withoutAnswer is the outcome of an execution whose answer could not be kept.
+// withoutAnswer is the outcome of an execution whose answer could not be kept. What failed anyway keeps its cause.
 func (o outcome) withoutAnswer(reason error) outcome {
 	if o.result == nil && o.header == nil && o.trailer == nil {
 		return o
 	}
-	o.status, o.account = store.Failed, nobodys
-	o.fault = &store.ExecutionError{
-		Code:    codeInternal,
-		Message: clip(fmt.Sprintf("the app answered %d with %d bytes, but they could not be kept: %v", o.response, len(o.result), reason)),
+	fault := store.ExecutionError{Code: codeInternal}
+	if o.status == store.Completed {
+		fault.Message = fmt.Sprintf("the app answered %d with %d bytes, but they could not be kept: %v", o.response, len(o.result), reason)
+		o.status, o.account = store.Failed, nobodys
+	} else {
+		fault.Code = o.fault.Code
+		fault.Message = fmt.Sprintf("%s; its %d bytes could not be kept: %v", o.fault.Message, len(o.result), reason)
 	}
+	fault.Message = clip(fault.Message)
+	o.fault = &fault
 	o.result, o.header, o.trailer = nil, nil, nil
 	return o
 }
