@@ -19,8 +19,18 @@
 // An id that InvokeAsync answered is known to GetExecution from that moment on, through every gateway, until its retention ends: record
 // and work are acknowledged and on disk before the id is told. Nothing else waits for the disk here.
 //
-// A submission that was cut off between the two may leave a record without work, under an id that nobody was told. It is PENDING until
-// somebody reads it, and ends then, as FAILED, if it is older than any submission under way; until that it stays in the store.
+// The order of a submission: key claimed, large body put aside, record and work stored side by side, one sync, the id answered. With a key the
+// work comes before the record, so that a repetition that finds the record finds an accepted execution, and one that finds none goes on in
+// its place, under its id. What a submission left that was refused is taken away before the refusal is told, and its key is
+// free; if NATS did not answer, what it was to store may be stored, and with it the key stays.
+//
+// A submission that was cut off may leave work, a large body or a record without its counterpart, under an id that nobody was told: the engine's reaper
+// ends and deletes them.
+//
+// A caller's deadline does not cut a submission short. It is answered a little before, as UNAVAILABLE with a time to try again, and what was begun
+// goes on alone.
+//
+// Authorization, Cookie and Proxy-Authorization are taken out of an envelope before anything of it is stored or compared.
 //
 // Invoke makes no record. Nothing is sent to a second pod once a byte has reached a pod, let alone the caller. A pod that fails on the way shows as a
 // gRPC error in place of the trailer, or as an HTTP answer that breaks off without trailers; what came before is valid. A caller

@@ -118,6 +118,7 @@ var rules = []rule{
 	{is: oneOf(store.ErrHostTaken), code: codes.AlreadyExists, message: "another app owns the host name: choose another app name or port"},
 	{is: oneOf(store.ErrConflict, store.ErrTransition), code: codes.Aborted, message: "somebody else changed it at the same time: read it again and repeat", retry: 100 * time.Millisecond},
 	{is: oneOf(store.ErrFull), code: codes.ResourceExhausted, message: "the storage is full: try again later", retry: 10 * time.Second},
+	{is: oneOf(store.ErrTooLarge), code: codes.ResourceExhausted, http: http.StatusRequestEntityTooLarge, message: "what is to be stored is too large for one record: make it smaller"},
 	{is: oneOf(store.ErrUnavailable), code: codes.Unavailable, message: "the storage does not answer: try again", retry: time.Second},
 	{is: oneOf(store.ErrInvalidCode), code: codes.InvalidArgument},
 
@@ -125,6 +126,7 @@ var rules = []rule{
 	{is: oneOf(stream.ErrUnavailable), code: codes.Unavailable, message: "the queue does not answer: try again", retry: time.Second},
 	{is: oneOf(stream.ErrTooLarge), code: codes.ResourceExhausted, http: http.StatusRequestEntityTooLarge, message: "the request is too large for the queue: send fewer headers"},
 	{is: oneOf(stream.ErrInvalid), code: codes.InvalidArgument},
+	{is: oneOf(stream.ErrNotFound), code: codes.NotFound, message: "not found"},
 	{is: oneOf(stream.ErrLost), code: codes.DataLoss, message: "output that was asked for is no longer stored: GetExecution has the result once there is one"},
 
 	{is: aType[*pod.TimeoutError](), code: codes.DeadlineExceeded},
