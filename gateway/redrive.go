@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -145,7 +146,7 @@ func (s *service) appToday(ctx context.Context, record store.Execution) (store.A
 	}
 	app, err := s.cfg.Store.App(ctx, record.App)
 	switch {
-	case errors.Is(err, store.ErrNotFound) || err == nil && app.Incarnation != record.Incarnation:
+	case errors.Is(err, store.ErrNotFound) || err == nil && app.Incarnation != cmp.Or(record.Incarnation, app.Incarnation):
 		return store.App{}, newFault(codes.FailedPrecondition, "app %s, which execution %s was for, was deleted", record.App, record.ID)
 	case err != nil:
 		return store.App{}, err
