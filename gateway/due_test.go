@@ -14,6 +14,7 @@ import (
 
 	ignitev1 "dodil.io/ignite/proto/dodil/ignite/v1"
 	"dodil.io/ignite/store"
+	"dodil.io/ignite/stream"
 )
 
 func (s *setup) record(t testing.TB, id string) store.Execution {
@@ -153,5 +154,22 @@ func TestDelayedIsRefusedWholeToo(t *testing.T) {
 	}
 	if works, _ := s.stored(t); pending != accepted || int(works) != accepted {
 		t.Errorf("%d were accepted, %d records wait and %d works", accepted, pending, works)
+	}
+}
+
+// What waits for its time for long is not taken for lost.
+func TestReadingLeavesWhatIsDueLater(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	ref := s.publish(t, "acme", "hello", http.NotFoundHandler())
+	id, due := store.NewExecutionID(), time.Now().Add(time.Hour).UTC()
+	record := store.Execution{ID: id, Org: "acme", App: ref, CreatedAt: time.Now().Add(-time.Hour), NotBefore: due, DueAt: due}
+	must(s.store.CreateExecution(t.Context(), record))
+	if err := s.stream.EnqueueLater(t.Context(), stream.Work{Execution: id, Owner: "acme", App: streamApp(ref)}, due, false); err != nil {
+		t.Fatal(err)
+	}
+	public := must(s.client.GetExecution(s.as(t, "acme"), &ignitev1.GetExecutionRequest{ExecutionId: id})).GetExecution()
+	if public.GetStatus() != ignitev1.ExecutionStatus_EXECUTION_STATUS_PENDING || public.GetDueAtMs() != due.UnixMilli() {
+		t.Errorf("record is %v", public)
 	}
 }

@@ -15,8 +15,8 @@ const lostAfter = 5 * time.Minute
 // mended answers a record as it is, but ends one that waits for nothing: its work is not in the queue, so nobody would ever run it. A
 // gateway leaves such a record if it dies between its two writes, with an id that nobody was told; a person may, who deletes work.
 func (s *service) mended(ctx context.Context, record store.Execution) store.Execution {
-	if record.Status != store.Pending || time.Since(record.CreatedAt) < lostAfter {
-		return record
+	if record.Status != store.Pending || time.Since(record.CreatedAt) < lostAfter || !record.DueAt.IsZero() {
+		return record // what waits for its time is not in the queue
 	}
 	waits, err := s.cfg.Stream.Waits(ctx, stream.App{Org: record.App.Org, Name: record.App.Name}, record.ID)
 	if err != nil || waits {
