@@ -24,12 +24,18 @@ func (s *service) WatchExecution(r *ignitev1.WatchExecutionRequest, stream grpc.
 }
 
 func (s *service) watchWithHeartbeats(r *ignitev1.WatchExecutionRequest, stream grpc.ServerStreamingServer[ignitev1.WatchExecutionResponse]) error {
-	beats := &pulse{beat: func() error { return stream.Send(&ignitev1.WatchExecutionResponse{Heartbeat: true}) }}
+	send, stop := withHeartbeats(stream.Send)
+	defer stop()
+	return s.watch(stream.Context(), r, send)
+}
+
+// withHeartbeats is send, and sends by itself when nothing was sent for a while, until stop is called.
+func withHeartbeats(send func(*ignitev1.WatchExecutionResponse) error) (beating func(*ignitev1.WatchExecutionResponse) error, stop func()) {
+	beats := &pulse{beat: func() error { return send(&ignitev1.WatchExecutionResponse{Heartbeat: true}) }}
 	beats.start()
-	defer beats.stop()
-	return s.watch(stream.Context(), r, func(frame *ignitev1.WatchExecutionResponse) error {
-		return beats.do(func() error { return stream.Send(frame) })
-	})
+	return func(frame *ignitev1.WatchExecutionResponse) error {
+		return beats.do(func() error { return send(frame) })
+	}, beats.stop
 }
 
 // watch sends the record as it is, then every change of it, and ends after the terminal record. All output that is stored comes
@@ -41,8 +47,8 @@ func (s *service) watch(ctx context.Context, r *ignitev1.WatchExecutionRequest, 
 	}
 	ctx, done := s.halt.follow(ctx)
 	defer done()
-	w := &watcher{service: s, id: r.GetExecutionId(), send: send, attempt: r.GetFromAttempt()}
-	for event, err := range s.cfg.Stream.Watch(ctx, w.id, w.attempt, r.GetFromChunk()) {
+	w := &watcher{service: s, id: r.GetExecutionId(), send: send, attempt: r.GetFromAttempt(), from: r.GetFromChunk()}
+	for event, err := range s.cfg.Stream.Watch(ctx, w.id, w.attempt, w.from) {
 		if err != nil {
 			return w.broken(ctx, err)
 		}
@@ -78,8 +84,9 @@ type watcher struct {
 	// revision and current are those of the record that was read last, and of its attempt; 0 before the first.
 	revision uint64
 	current  uint32
-	// attempt is the newest of which the caller had something, 0 before that.
+	// attempt is the newest of which the caller had something, 0 before that; from is the first chunk that is wanted of it.
 	attempt uint32
+	from    int64
 	// held is the record that waits.
 	held *store.Execution
 	// failing is since when the record cannot be read; zero if it can.
@@ -105,8 +112,11 @@ func (w *watcher) output(chunk *stream.Chunk) error {
 			return err
 		}
 	}
-	if chunk.Attempt < w.attempt {
+	switch {
+	case chunk.Attempt < w.attempt:
 		return nil
+	case w.attempt == 0 && chunk.Index < w.from:
+		w.attempt = chunk.Attempt - 1 // the caller begins in the middle of an earlier one
 	}
 	if err := w.enter(chunk.Attempt); err != nil {
 		return err

@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -37,6 +39,30 @@ func TestSilentWatchHasAHeartbeat(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestSilentWatchOverGRPCHasAHeartbeatIfAsked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		var sent []string
+		send, stop := withHeartbeats(func(frame *ignitev1.WatchExecutionResponse) error {
+			sent = append(sent, fmt.Sprint(time.Since(began), frame.GetHeartbeat()))
+			return nil
+		})
+		for _, pause := range []time.Duration{0, heartbeat - time.Second, 2*heartbeat + time.Second} {
+			time.Sleep(pause) //nolint:forbidigo // free in a bubble
+			if err := send(&ignitev1.WatchExecutionResponse{Attempt: 1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		stop()
+		time.Sleep(time.Hour) //nolint:forbidigo // free in a bubble
+		want := []string{"0s false", "14s false", "29s true", "44s true", "45s false"}
+		if !slices.Equal(sent, want) {
+			t.Errorf("sent were %v, want %v", sent, want)
+		}
+	})
 }
 
 func TestWhoWantsEvents(t *testing.T) {

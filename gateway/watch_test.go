@@ -58,6 +58,14 @@ func (w *worker) write(data string) {
 	w.chunks++
 }
 
+// retry waits for the next attempt.
+func (w *worker) retry(code string) {
+	w.update(func(e *store.Execution) {
+		e.Status, e.Worker, e.AppFailures, e.DueAt = store.Pending, "", e.AppFailures+1, time.Now().Add(time.Minute)
+		e.Error = &store.ExecutionError{Code: code, Message: code}
+	})
+}
+
 func (w *worker) complete(result string) {
 	w.update(func(e *store.Execution) {
 		e.Status, e.FinishedAt, e.Result, e.ResultSize, e.ResponseStatus = store.Completed, time.Now(), []byte(result), int64(len(result)), 200
@@ -74,7 +82,12 @@ type watched struct {
 
 func (s *setup) watch(t testing.TB, id string) watched {
 	t.Helper()
-	return watched{t, must(s.client.WatchExecution(s.as(t, "acme"), &ignitev1.WatchExecutionRequest{ExecutionId: id}))}
+	return s.watchFrom(t, &ignitev1.WatchExecutionRequest{ExecutionId: id})
+}
+
+func (s *setup) watchFrom(t testing.TB, r *ignitev1.WatchExecutionRequest) watched {
+	t.Helper()
+	return watched{t, must(s.client.WatchExecution(s.as(t, "acme"), r))}
 }
 
 func (w watched) next() string {
@@ -93,6 +106,9 @@ func inWords(frame *ignitev1.WatchExecutionResponse) string {
 	if e := frame.GetExecution(); e != nil {
 		status := strings.TrimPrefix(e.GetStatus().String(), "EXECUTION_STATUS_")
 		return strings.TrimSpace(status + " " + string(e.GetResult()))
+	}
+	if frame.GetNewAttempt() {
+		return fmt.Sprintf("attempt %d", frame.GetAttempt())
 	}
 	return fmt.Sprintf("%d.%d %s", frame.GetAttempt(), frame.GetChunkIndex(), frame.GetOutputChunk())
 }
