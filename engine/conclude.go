@@ -51,7 +51,7 @@ func (w *worker) conclude(ctx context.Context, job *stream.Job, e end) error {
 	case giveBack:
 		return job.Return(ctx, e.after)
 	case putAway:
-		return w.wait(ctx, job, e)
+		return w.putAway(ctx, job, e)
 	default:
 		return nil
 	}

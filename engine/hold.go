@@ -30,7 +30,9 @@ func (a *attempt) hold(ctx context.Context, record store.Execution) (end, bool) 
 	case lost(err):
 		return a.overtaken(ctx, next)
 	default:
-		a.log.WarnContext(ctx, "record cannot be taken", slog.String("execution", next.ID), slog.Any("error", err))
+		if ctx.Err() == nil {
+			a.log.WarnContext(ctx, "record cannot be taken", slog.String("execution", next.ID), slog.Any("error", err))
+		}
 		return a.later(ctx), false
 	}
 }

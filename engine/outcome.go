@@ -181,7 +181,7 @@ func (o outcome) record(held store.Execution) store.Execution {
 	next.Result = o.result
 	next.ResultSize = int64(len(o.result))
 	next.Ran = o.ran
-	next.Queued = max(held.StartedAt.Sub(held.CreatedAt), 0)
+	next.Queued = max(held.StartedAt.Sub(begins(held)), 0)
 	if o.cold {
 		next.ColdStart = o.waited
 	} else {

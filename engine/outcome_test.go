@@ -94,6 +94,11 @@ func TestRecordTellsWaitsApart(t *testing.T) {
 	if warm.Queued != 3*time.Second || warm.ColdStart != 0 || warm.Ran != time.Minute || warm.Version != 2 {
 		t.Errorf("warm: %+v", warm)
 	}
+	delayed := held
+	delayed.NotBefore = began.Add(time.Second)
+	if late := (outcome{}).record(delayed); late.Queued != time.Second {
+		t.Errorf("delayed: %+v, want what it waited beyond its delay", late)
+	}
 	cold := outcome{waited: time.Second, cold: true}.record(held)
 	if cold.Queued != 2*time.Second || cold.ColdStart != time.Second || cold.Version != 1 {
 		t.Errorf("cold: %+v", cold)

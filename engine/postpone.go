@@ -32,9 +32,9 @@ func (a *attempt) postpone(ctx context.Context, o outcome, due time.Time) end {
 	return putOff(due, nap)
 }
 
-// wait puts work away until it is due, by now known to its record. A short time it spends in the queue, which forgets the delay when its server
+// putAway stores work until it is due, by now known to its record. A short time it spends in the queue, which forgets the delay when its server
 // restarts: then it comes too early, and is put away again. So it does when there is no room for what comes later.
-func (w *worker) wait(ctx context.Context, job *stream.Job, e end) error {
+func (w *worker) putAway(ctx context.Context, job *stream.Job, e end) error {
 	pause := e.due.Sub(w.now())
 	if pause < e.nap {
 		return job.Return(ctx, max(pause, 0))

@@ -83,7 +83,7 @@ func decide(record store.Execution, f failure, platformLimit int, now time.Time,
 		return decision{reason: unlessFirst(record, "a failure of this kind is not retried")}
 	}
 	due := now.Add(pause)
-	if due.After(oldest(record, policy.MaxAge)) {
+	if due.After(begins(record).Add(policy.MaxAge)) {
 		return decision{reason: fmt.Sprintf("its max_age of %v leaves no time for another", policy.MaxAge)}
 	}
 	return decision{due: due}
@@ -101,18 +101,18 @@ func platformSpent(record store.Execution, limit int) string {
 	return fmt.Sprintf("%d of %d failures of the platform", record.PlatformFailures, limit)
 }
 
-// oldest is the last moment at which an attempt may begin.
-func oldest(record store.Execution, age time.Duration) time.Time {
+// begins is when an execution may begin at the earliest; its age counts from then.
+func begins(record store.Execution) time.Time {
 	if record.NotBefore.After(record.CreatedAt) {
-		return record.NotBefore.Add(age)
+		return record.NotBefore
 	}
-	return record.CreatedAt.Add(age)
+	return record.CreatedAt
 }
 
 // outlived reports whether a max_age that its submitter or its app chose is over. The default one lets work wait in a queue for as
 // long as it has to.
 func outlived(record store.Execution, now time.Time) bool {
-	return record.Retry.MaxAge > 0 && now.After(oldest(record, record.Retry.MaxAge))
+	return record.Retry.MaxAge > 0 && now.After(begins(record).Add(record.Retry.MaxAge))
 }
 
 // growth is of pauses, from failure to failure.
