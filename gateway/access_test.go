@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -36,7 +37,11 @@ var routes = []struct{ method, path, body, scope string }{
 	{"POST", "/v1/ignite/executions/exec_01HZX9/redrive", "{}", "InvokeApp"},
 	{"POST", "/v1/ignite/executions/redrive", `{"filter":{"organizationName":"acme"}}`, "InvokeApp"},
 	{"POST", "/v1/ignite/executions/purge", `{"filter":{"organizationName":"acme"}}`, "InvokeApp"},
+	{"GET", anApp + "/executions", "", "GetExecution"},
+	{"GET", "/v1/ignite/executions?organizationName=acme", "", "GetExecution"},
 	{"GET", "/v1/ignite/executions/exec_01HZX9", "", "GetExecution"},
+	{"GET", "/v1/ignite/executions/exec_01HZX9/response", "", "GetExecution"},
+	{"POST", "/v1/ignite/executions/exec_01HZX9/cancel", "{}", "InvokeApp"},
 	{"GET", "/v1/ignite/executions/exec_01HZX9/watch", "", "GetExecution"},
 	{"DELETE", anApp, "", "DeployApp"},
 }
@@ -68,6 +73,32 @@ func TestEveryRouteNeedsATokenItsScopeAndItsOrganization(t *testing.T) {
 				t.Errorf("the owner is answered %d: %s", response.StatusCode, readAll(t, response))
 			}
 		})
+	}
+}
+
+// Every route of the OpenAPI document is there, and is one of those above.
+func TestDocumentedRoutesAreThere(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	var document struct{ Paths map[string]map[string]any }
+	if err := json.Unmarshal([]byte(readAll(t, s.do(t, "GET", "/openapi.json", ""))), &document); err != nil {
+		t.Fatal(err)
+	}
+	delete(document.Paths, "/v1/ignite/health") // which needs no token
+	known := map[string]bool{}
+	for _, route := range routes {
+		path, _, _ := strings.Cut(route.path, "?")
+		known[route.method+" "+path] = true
+	}
+	names := strings.NewReplacer("{organizationName}", "acme", "{appName}", "hello", "{version}", "1", "{executionId}", "exec_01HZX9")
+	for path, methods := range document.Paths {
+		for method := range methods {
+			method, path := strings.ToUpper(method), names.Replace(path)
+			if !known[method+" "+path] {
+				t.Errorf("%s %s is documented, and its access is not tested", method, path)
+			}
+			wantProblem(t, s.do(t, method, path, "", func(r *http.Request) { r.Header.Del("Authorization") }), 401, codes.Unauthenticated)
+		}
 	}
 }
 

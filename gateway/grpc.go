@@ -19,8 +19,9 @@ import (
 const (
 	// grpcSlack is what a message may hold beside the bytes that are limited.
 	grpcSlack = 1 << 20
-	// A connection that is silent for keepaliveTime is asked whether it lives, so that watchers that vanished do not stay.
-	keepaliveTime    = time.Minute
+	// A connection that is silent for keepaliveTime is asked whether it lives, so that watchers that vanished do not stay, and that
+	// what stands between, which cuts after a minute as a rule, hears something.
+	keepaliveTime    = 30 * time.Second
 	keepaliveTimeout = 20 * time.Second
 	// keepaliveFloor is how often clients may ask.
 	keepaliveFloor = 10 * time.Second

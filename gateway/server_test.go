@@ -105,6 +105,18 @@ func TestReflectionAndHealthOverGRPC(t *testing.T) {
 	if services := must(reflection.Recv()).String(); !strings.Contains(services, "dodil.ignite.v1.ComputeService") {
 		t.Errorf("services are %s", services)
 	}
+	ask = &grpc_reflection_v1.ServerReflectionRequest{MessageRequest: &grpc_reflection_v1.ServerReflectionRequest_FileContainingSymbol{
+		FileContainingSymbol: "dodil.ignite.v1.ComputeService",
+	}}
+	if err := reflection.Send(ask); err != nil {
+		t.Fatal(err)
+	}
+	described := string(must(reflection.Recv()).GetFileDescriptorResponse().GetFileDescriptorProto()[0])
+	for _, method := range ignitev1.ComputeService_ServiceDesc.Methods {
+		if !strings.Contains(described, method.MethodName) {
+			t.Errorf("%s is not described", method.MethodName)
+		}
+	}
 	if err := reflection.CloseSend(); err != nil {
 		t.Fatal(err)
 	}
