@@ -79,7 +79,7 @@ func atOnce(b *testing.B, call func()) {
 	})
 }
 
-func update(b *testing.B, s *store.Store, next store.Execution) store.Execution {
+func update(b testing.TB, s *store.Store, next store.Execution) store.Execution {
 	b.Helper()
 	e, err := s.UpdateExecution(b.Context(), next)
 	if err != nil {

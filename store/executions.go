@@ -42,13 +42,20 @@ func (s *Store) Execution(ctx context.Context, org, id string) (Execution, error
 	if !ValidName(org) || !ValidExecutionID(id) {
 		return Execution{}, fmt.Errorf("execution %q of %q: %w", id, org, ErrNotFound)
 	}
-	stored, err := s.latest(ctx, s.buckets.executions, executionSubjects+executionFilter(org, id)+"*")
+	e, err := decodeStored(s.latest(ctx, s.buckets.executions, executionSubjects+executionFilter(org, id)+"*"))
 	if err != nil {
 		return Execution{}, fmt.Errorf("execution %s: %w", id, err)
 	}
+	return e, nil
+}
+
+func decodeStored(stored stored, err error) (Execution, error) {
+	if err != nil {
+		return Execution{}, err
+	}
 	e, err := decodeExecution(stored.value)
 	if err != nil {
-		return Execution{}, fmt.Errorf("decode execution %s: %w", id, err)
+		return Execution{}, fmt.Errorf("decode: %w", err)
 	}
 	e.Revision = stored.revision
 	return e, nil

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/oklog/ulid/v2"
 )
 
 // The buckets. A bucket of key-values is the stream KV_<bucket> with the subjects $KV.<bucket>.<key>.
@@ -79,6 +81,12 @@ func executionKey(org, id string, app AppRef) string {
 // appToken is one token for an app, "<app's org>=<app>".
 func appToken(app AppRef) string { return toToken.Replace(app.Org) + "=" + toToken.Replace(app.Name) }
 
+// appOf is the inverse of appToken.
+func appOf(token string) AppRef {
+	org, name, _ := strings.Cut(token, "=")
+	return AppRef{Org: fromToken.Replace(org), Name: fromToken.Replace(name)}
+}
+
 func executionFilter(org, id string) string { return toToken.Replace(org) + "." + id + "." }
 
 func parseExecutionKey(key string) (org, id string, app AppRef, err error) {
@@ -87,12 +95,24 @@ func parseExecutionKey(key string) (org, id string, app AppRef, err error) {
 		return "", "", AppRef{}, fmt.Errorf("execution %q: %w", key, errKey)
 	}
 	org, id = fromToken.Replace(tokens[0]), tokens[1]
-	appOrg, name, _ := strings.Cut(tokens[2], "=")
-	app = AppRef{Org: fromToken.Replace(appOrg), Name: fromToken.Replace(name)}
+	app = appOf(tokens[2])
 	if !ValidName(org) || !ValidExecutionID(id) || !app.valid() || executionKey(org, id, app) != key {
 		return "", "", AppRef{}, fmt.Errorf("execution %q: %w", key, errKey)
 	}
 	return org, id, app, nil
+}
+
+// cutExecutionSubject is parseExecutionKey for one who reads a million keys that CreateExecution made: names stay tokens, and are not
+// looked at.
+func cutExecutionSubject(subject string) (owner string, id ulid.ULID, app string, ok bool) {
+	key, ok := strings.CutPrefix(subject, executionSubjects)
+	if !ok {
+		return "", ulid.ULID{}, "", false
+	}
+	owner, rest, _ := strings.Cut(key, ".")
+	text, app, _ := strings.Cut(rest, ".")
+	id, ok = parseExecutionID(text)
+	return owner, id, app, ok && strings.Contains(app, "=")
 }
 
 // idempotencyKey is "<org>.<app's org>=<app>.<SHA-256 of the idempotency key, in hex>": callers' keys may hold anything.

@@ -57,6 +57,10 @@ func FuzzExecutionKey(f *testing.F) {
 		if err != nil || gotOrg != org || gotID != id || gotApp != app {
 			t.Errorf("%q, %q, %q came back from %q as %q, %q, %q, %v", org, id, app, key, gotOrg, gotID, gotApp, err)
 		}
+		owner, cut, token, ok := cutExecutionSubject(executionSubjects + key)
+		if !ok || owner != toToken.Replace(org) || executionID(cut) != id || token != appToken(app) {
+			t.Errorf("%q was cut into %q, %q, %q, %t", key, owner, cut, token, ok)
+		}
 		if !plain(key) || strings.Count(key, ".") != 2 || !strings.HasPrefix(key, executionFilter(org, id)) {
 			t.Errorf("%q is not a key", key)
 		}

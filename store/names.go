@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"crypto/rand"
 	"strconv"
 	"strings"
@@ -62,16 +63,24 @@ func validLabel(label string) bool {
 const executionPrefix = "exec_"
 
 // NewExecutionID answers a fresh id, "exec_" and a ULID; ids made later sort later.
-func NewExecutionID() string { return executionPrefix + newULID(time.Now()).String() }
+func NewExecutionID() string { return executionID(newULID(time.Now())) }
 
 // ValidExecutionID reports whether id has the form that NewExecutionID gives it.
 func ValidExecutionID(id string) bool {
+	_, ok := parseExecutionID(id)
+	return ok
+}
+
+func executionID(id ulid.ULID) string { return executionPrefix + id.String() }
+
+// parseExecutionID is the inverse of executionID.
+func parseExecutionID(id string) (parsed ulid.ULID, ok bool) {
 	text, ok := strings.CutPrefix(id, executionPrefix)
 	if !ok {
-		return false
+		return ulid.ULID{}, false
 	}
 	parsed, err := ulid.ParseStrict(text)
-	return err == nil && parsed.String() == text
+	return parsed, err == nil && parsed.String() == text
 }
 
 // newULID puts what a ULID's millisecond leaves of the clock, 20 bits of nanoseconds, at the head of its random part.
@@ -79,10 +88,29 @@ func ValidExecutionID(id string) bool {
 func newULID(now time.Time) ulid.ULID {
 	var id ulid.ULID
 	_, _ = rand.Read(id[:]) // never fails: crypto/rand ends the process instead
+	setTime(&id, now)
+	return id
+}
+
+func setTime(id *ulid.ULID, now time.Time) {
 	_ = id.SetTime(ulid.Timestamp(now))
 	nanos := now.Nanosecond() % int(time.Millisecond)
 	id[6] = byte(nanos >> 12)
 	id[7] = byte(nanos >> 4)
 	id[8] = byte(nanos<<4) | id[8]&0x0f
-	return id
+}
+
+// lastULID is behind all that are ever made.
+var lastULID = ulid.ULID(bytes.Repeat([]byte{0xff}, len(ulid.ULID{})))
+
+// firstULID is the least that newULID makes at a time, within the times that one can say.
+func firstULID(t time.Time) (first ulid.ULID) {
+	switch {
+	case t.Before(time.Unix(0, 0)):
+		return ulid.ULID{}
+	case t.After(ulid.Time(ulid.MaxTime())):
+		return lastULID
+	}
+	setTime(&first, t)
+	return first
 }

@@ -58,6 +58,7 @@ type Store struct {
 	uploads singleflight.Group
 	// room is that of the executions bucket.
 	room, payloadRoom *room
+	index             *index
 
 	stopFollowing context.CancelFunc
 	following     sync.WaitGroup
@@ -80,6 +81,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{options: o, js: js, buckets: buckets}
 	s.room = newRoom(buckets.executions, o.MaxBytes)
 	s.payloadRoom = newRoom(buckets.payloads, o.MaxBytes)
+	s.index = newIndex(s)
 	s.apps = newMirror(buckets.apps, o, form[AppRef, App]{
 		parseKey: parseAppKey,
 		decode:   func(_ AppRef, stored stored) (App, error) { return decodeApp(stored) },
@@ -105,6 +107,7 @@ func (s *Store) follow(ctx context.Context) error {
 		return err
 	}
 	s.following.Go(followHosts)
+	s.following.Go(func() { s.index.keepUp(life) })
 	return nil
 }
 
