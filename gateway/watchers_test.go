@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"runtime"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 	"google.golang.org/protobuf/proto"
@@ -15,28 +17,67 @@ import (
 	ignitev1 "dodil.io/ignite/proto/dodil/ignite/v1"
 )
 
+// idle is how many callers wait in the tests below, most what the process may hold for each of them.
+const idle, most = 2000, 20 << 10
+
 // TestIdleWatchersAreCheap counts what the process holds for each watcher. Its client is bare HTTP/2 and keeps nothing for a stream,
 // so what is counted is the server, its NATS included.
 func TestIdleWatchersAreCheap(t *testing.T) {
 	if raceDetector {
 		t.Skip("the race detector keeps memory of its own")
 	}
-	const watchers, most = 2000, 20 << 10
 	s := startQuiet(t)
-	s.publish(t, "acme", "hello", http.NotFoundHandler())
-	ids := make([]string, watchers)
-	for i := range ids {
-		ids[i] = s.submit(t, &ignitev1.InvokeRequest{OrganizationName: "acme", AppName: "hello"})
-	}
+	ids := s.submitMany(t, idle)
 	client := dialBare(t, s.conn.Target(), "Bearer "+s.token("acme"))
 	client.watch(ids[:1])
-	before := memory()
+	before, consumers := memory(), s.consumers(t)
 	client.watch(ids)
-	each := (memory() - before) / watchers
-	t.Logf("each of %d watchers holds %d bytes", watchers, each)
-	if each > most {
-		t.Errorf("a watcher holds %d bytes, more than %d", each, most)
+	s.wantCheap(t, before, consumers)
+}
+
+// Whoever waits for a change with GetExecution is no more.
+func TestIdleWaitersAreCheap(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector keeps memory of its own")
 	}
+	s := startQuiet(t)
+	ids := s.submitMany(t, idle)
+	client := dialBare(t, s.conn.Target(), "Bearer "+s.token("acme"))
+	client.watch(ids[:1])
+	before, consumers, listening := memory(), s.consumers(t), s.nats.NumSubscriptions()
+	for _, id := range ids {
+		request := &ignitev1.GetExecutionRequest{ExecutionId: id, Wait: wait(time.Hour)}
+		client.call(ignitev1.ComputeService_GetExecution_FullMethodName, must(proto.Marshal(request)))
+	}
+	s.until(t, func() bool { return s.nats.NumSubscriptions() == listening+idle })
+	s.wantCheap(t, before, consumers)
+}
+
+func (s *setup) submitMany(t testing.TB, n int) (ids []string) {
+	t.Helper()
+	s.publish(t, "acme", "hello", http.NotFoundHandler())
+	for range n {
+		ids = append(ids, s.submit(t, &ignitev1.InvokeRequest{OrganizationName: "acme", AppName: "hello"}))
+	}
+	return ids
+}
+
+// wantCheap checks what idle callers hold in memory, and that they hold nothing of JetStream.
+func (s *setup) wantCheap(t testing.TB, before int64, consumers int) {
+	t.Helper()
+	each := (memory() - before) / idle
+	t.Logf("each of %d callers who wait holds %d bytes", idle, each)
+	if each > most {
+		t.Errorf("a caller who waits holds %d bytes, more than %d", each, most)
+	}
+	if now := s.consumers(t); now != consumers {
+		t.Errorf("%d consumers are %d more", now, now-consumers)
+	}
+}
+
+func (s *setup) consumers(t testing.TB) int {
+	t.Helper()
+	return must(must(jetstream.New(s.nats)).AccountInfo(t.Context())).Consumers
 }
 
 // memory is heap and stacks that are in use. Each collection halves stacks that need less, down to what they need.
@@ -49,7 +90,7 @@ func memory() int64 {
 	return int64(stats.HeapInuse + stats.StackInuse)
 }
 
-// bare is an HTTP/2 connection that calls WatchExecution.
+// bare is an HTTP/2 connection that makes gRPC calls.
 type bare struct {
 	t       testing.TB
 	frames  *http2.Framer
@@ -83,19 +124,19 @@ func (b *bare) check(err error) {
 func (b *bare) watch(ids []string) {
 	b.t.Helper()
 	for _, id := range ids {
-		b.call(must(proto.Marshal(&ignitev1.WatchExecutionRequest{ExecutionId: id})))
+		b.call(ignitev1.ComputeService_WatchExecution_FullMethodName, must(proto.Marshal(&ignitev1.WatchExecutionRequest{ExecutionId: id})))
 		b.awaitData()
 	}
 }
 
-func (b *bare) call(message []byte) {
+func (b *bare) call(method string, message []byte) {
 	b.t.Helper()
 	stream := b.next
 	b.next += 2
 	b.headers.Reset()
 	for _, field := range []hpack.HeaderField{
 		{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "http"}, {Name: ":authority", Value: "x"},
-		{Name: ":path", Value: ignitev1.ComputeService_WatchExecution_FullMethodName},
+		{Name: ":path", Value: method},
 		{Name: "content-type", Value: "application/grpc"}, {Name: "te", Value: "trailers"}, {Name: "authorization", Value: b.token},
 	} {
 		b.check(b.encoder.WriteField(field))
