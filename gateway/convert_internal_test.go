@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"dodil.io/ignite/gateway/auth"
 	ignitev1 "dodil.io/ignite/proto/dodil/ignite/v1"
 	"dodil.io/ignite/store"
 )
@@ -57,6 +58,31 @@ func TestWhatAnExecutionIsTowardsItsCaller(t *testing.T) {
 		}
 		if got.GetMaxAttempts() != 1 {
 			t.Errorf("without a policy it has %d attempts", got.GetMaxAttempts())
+		}
+	}
+}
+
+func TestWhoseExecutionsAreListed(t *testing.T) {
+	t.Parallel()
+	of := func(orgs ...string) caller {
+		c := caller{Principal: auth.Principal{Orgs: map[string]string{}}}
+		for _, org := range orgs {
+			c.Orgs[org] = org + "-id"
+		}
+		return c
+	}
+	for _, test := range []struct {
+		caller  caller
+		org     string
+		want    string
+		refused bool
+	}{
+		{of("acme"), "", "acme", false}, {of("acme"), "other", "other", false}, {of("acme", "other"), "other", "other", false},
+		{of("acme", "other"), "", "", true}, {of(), "", "", true},
+	} {
+		var v violations
+		if got := v.ownerOf(test.caller, test.org); got != test.want || (v.err() != nil) != test.refused {
+			t.Errorf("%q asked for by one of %v is %q, %v", test.org, test.caller.Orgs, got, v.err())
 		}
 	}
 }
