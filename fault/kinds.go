@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -76,9 +77,10 @@ var (
 	Redriven = Kind{Name: "redriven", Size: 200, Query: "status=500&times=1000", Ends: fails, Then: Redrive}
 )
 
-// Mix is one of each.
+// Mix is all of them, the small ones more often: the others fill the disk.
 func Mix() []Kind {
-	return []Kind{Small, Keyed, Big, Streamed, Slow, Fails, Flaky, Busy, Delayed, Cancelled, Redriven, BigFails, Watched}
+	often := []Kind{Small, Keyed, Streamed, Slow, Fails, Flaky, Busy, Delayed, Cancelled, Redriven, Watched}
+	return slices.Concat(often, []Kind{Big}, often, often, []Kind{BigFails}, often)
 }
 
 func retried(r *ignitev1.InvokeRequest) {

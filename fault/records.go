@@ -98,8 +98,13 @@ func records(ctx context.Context, conn *nats.Conn) (map[string]record, error) {
 	if err != nil {
 		return nil, err
 	}
+	messages, err := consumer.Messages()
+	if err != nil {
+		return nil, err
+	}
+	defer messages.Stop()
 	for {
-		message, err := consumer.Next(jetstream.FetchMaxWait(5 * time.Second))
+		message, err := messages.Next(jetstream.NextMaxWait(5 * time.Second))
 		if err != nil {
 			return nil, err
 		}
@@ -130,8 +135,9 @@ func sightAll(ctx context.Context, conn *nats.Conn, l *Ledger) error {
 // autopsy reads the records of a server that was killed, from a copy of what it left on disk: what it wrote last nobody was told.
 func autopsy(t *testing.T, s *Server, l *Ledger) {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "nats")
-	if err := os.CopyFS(dir, os.DirFS(filepath.Join(s.dir, "nats"))); err != nil {
+	dir := t.TempDir()
+	stream := filepath.Join("jetstream", "$G", "streams", recordStream)
+	if err := os.CopyFS(filepath.Join(dir, stream), os.DirFS(filepath.Join(s.dir, "nats", stream))); err != nil {
 		t.Fatal(err)
 	}
 	server, err := embed.Open(t.Context(), embed.Options{StoreDir: dir, Sync: embed.SyncInterval})
