@@ -37,7 +37,7 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 type buckets struct {
-	apps, versions, hosts jetstream.KeyValue
+	apps, versions, hosts keyValue
 	// The streams beneath their buckets, for what a key-value API has no words for.
 	appStream, versionStream, idempotency jetstream.Stream
 	// Streams of our own.
@@ -74,7 +74,7 @@ func makeBuckets(ctx context.Context, js jetstream.JetStream, o Options) (b buck
 	return b, err
 }
 
-func makeKeyValue(ctx context.Context, js jetstream.JetStream, o Options, name string, maxBytes int64) (jetstream.KeyValue, error) {
+func makeKeyValue(ctx context.Context, js jetstream.JetStream, o Options, name string, maxBytes int64) (keyValue, error) {
 	bucket, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
 		Bucket:         name,
 		History:        1,
@@ -84,9 +84,9 @@ func makeKeyValue(ctx context.Context, js jetstream.JetStream, o Options, name s
 		LimitMarkerTTL: markerTTL,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("make bucket %s: %w", name, translate(err))
+		return keyValue{}, fmt.Errorf("make bucket %s: %w", name, translate(err))
 	}
-	return bucket, nil
+	return keyValue{bucket}, nil
 }
 
 func streamOf(ctx context.Context, js jetstream.JetStream, bucket string) (jetstream.Stream, error) {

@@ -35,7 +35,9 @@ func (s *Store) PutCode(ctx context.Context, archive []byte) (hash string, err e
 }
 
 func (s *Store) putCode(ctx context.Context, hash string, archive []byte) error {
-	_, err := s.buckets.code.GetInfo(ctx, hash)
+	asking, cancel := bounded(ctx)
+	defer cancel()
+	_, err := s.buckets.code.GetInfo(asking, hash)
 	if err = translate(err); !errors.Is(err, ErrNotFound) {
 		return err
 	}

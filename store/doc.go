@@ -1,16 +1,33 @@
 // Package store keeps what is true now: apps and their drafts, published versions, host names, executions, code archives
 // and large payloads. It is the one writer of these facts, and NATS JetStream the place where they lie.
 //
-//	bucket               key                                         value
-//	ignite_apps          <org>.<app>                                 App, JSON; followed in memory
-//	ignite_versions      <org>.<app>.<incarnation>.<number>          Version, JSON; never changes
-//	ignite_hosts         <host label>                                owner and port, JSON; followed in memory
-//	ignite_executions    <org>.<execution>.<app's org>=<app>         Execution, JSON, newline, result
-//	ignite_code          <sha-256 in hex>                            archive (object store)
-//	ignite_payloads      request.<execution>, result.<execution>     body (object store)
+//	bucket                key                                          value
+//	ignite_apps           <org>.<app>                                  App, JSON; followed in memory
+//	ignite_versions       <org>.<app>.<incarnation>.<number>           Version, JSON; never changes
+//	ignite_hosts          <host label>                                 owner and port, JSON; followed in memory
+//	ignite_executions     <org>.<execution>.<app's org>=<app>          Execution, JSON, newline, result; status in a header
+//	ignite_idempotency    <org>.<app's org>=<app>.<SHA-256 of key>     Claim, JSON
+//	ignite_code           <SHA-256 in hex>                             archive (object store)
+//	IGNITE_PAYLOADS       ignite.payload.<name>.<index>                chunk of a body: request.<execution>, result.<execution>.<attempt>
 //
-// A '.' in a name is '_' in a key. Every bucket has a cap in bytes and refuses what is beyond it (ErrFull); nothing is
-// thrown out to make room.
+// The last is a stream and has subjects. A '.' in a name is '_' in a key, and '=' in the name of a payload.
+//
+// # How much, and how long
+//
+// Every bucket has a cap in bytes and refuses what is beyond it (ErrFull); nothing is thrown out to make room. Executions, payloads
+// and code have Options.MaxBytes each, and the small ones a fixed size or a part of it, so that all take less than four times MaxBytes.
+// Nine tenths of executions and payloads are for what is new. The rest is kept for the ends and results of what was accepted.
+//
+// What belongs to an execution leaves with it, by TTLs that JetStream keeps, and waits for nobody:
+//
+//	record that has ended        Options.Retention after its end: ExpiresAt
+//	result, request kept         when KeepPayload was told: a little after the record that names it
+//	record that has not ended    never: its work in the queue sees to it that it ends
+//	request of such a record     when DeletePayload is called, at the record's end
+//	idempotency key              a day after it was claimed
+//
+// What a crash leaves behind has no TTL and is found by the reaper of package engine: Unfinished answers records among which those without work
+// are, OrphanedPayloads requests without a record.
 //
 // # Executions
 //
@@ -18,21 +35,42 @@
 // answers ErrConflict. It refuses what may not follow:
 //
 //	            taken               ended
-//	PENDING ────────────► RUNNING ────────────► COMPLETED, FAILED, TIMEOUT
+//	PENDING ────────────► RUNNING ────────────► COMPLETED, FAILED, TIMEOUT, CANCELLED
 //	   │    ◄────────────    │ ▲                      ▲
-//	   │      handed back    └─┘ taken over           │
-//	   └──────────────────────────────────────────────┘ FAILED or TIMEOUT only: it never ran
+//	   │     handed back,    └─┘ taken over           │
+//	   │   waits for a retry                          │
+//	   └──────────────────────────────────────────────┘ not COMPLETED: it did not run to its end
 //
 // Whoever takes a record, fresh or from a worker that is lost, takes it with a higher attempt, so an attempt belongs to
-// one worker, and what a worker that was taken over still writes is refused. A terminal record is never written again
-// and leaves by itself when its retention ends. Records that have not ended stay until they do, and it is their work in the queue that sees to
-// it. One that lost its work, or never had it because its submission was cut off, stays PENDING until package gateway reads and ends it.
-//
-// Nine tenths of the executions bucket are for new records; the rest is kept for the results of those that are there.
+// one worker, and what a worker that was taken over still writes is refused. All else keeps the attempt; so does a cancellation, which is
+// the one end that others than the holder write: the holder's next write is an ErrConflict. A terminal record is never written again.
 //
 // JetStream tells every stored record again on ignite.watch.<execution>.state, with the record as body. That is a core
 // message: it may be lost, and it may come before the record is on disk. The bucket's own subject must not be
 // listened to, because refused writes are heard there too.
+//
+// # Lists
+//
+// JetStream finds a record by its id and cannot list by app, status or time. ListExecutions, Unfinished and OrphanedPayloads go by an index
+// in memory: of each record its id, app, status and expiry, 28 bytes, sorted by id and so by submission. Every process reads its own
+// from the headers of the bucket's messages, first all and then what is new; so there is no second place to write, which could
+// disagree with the first. A list is made after reading up to the last write that JetStream had acknowledged when it was asked for.
+// The records of a page are then read themselves: one that changed meanwhile is judged by what it is now.
+//
+// The index is begun at the first question, which takes some seconds for a million records, and keeps up by itself while it is used. It drops
+// what has expired by the same TTL that JetStream goes by.
+//
+// # Payloads
+//
+// A body is stored in chunks of 512 KiB. Each says how many there are and the hash of the whole, and the body is there when all chunks
+// of one hash are; what a crash cut off is ErrNotFound. Storing a body again, to keep it longer or because nobody knows whether the first
+// time succeeded, replaces chunk by chunk what is the same: it can be read all the while, and by any number of writers at a time.
+// Different bodies must have different names, which is why a result's has its attempt.
+//
+// # Idempotency keys
+//
+// ClaimKey is one write that expects nothing there, so of all who use a key at a time one gets it and all learn who. It comes before everything
+// else of a submission; who finds its own request there, without a record, goes on under that claim's id.
 //
 // # Apps, versions, hosts
 //
@@ -47,6 +85,10 @@
 //
 // # Order of effects
 //
+// An execution: key claimed, large request stored, record created, synced; result stored, record ended, large request of a dead letter
+// kept until the record expires or any other request deleted, synced. A crash in between leaves a key that leads to its execution, a result that nobody names and
+// that leaves by itself, or a request for the reaper.
+//
 // PublishVersion: hosts claimed, version stored, synced, app switched by compare-and-set, synced. A crash in between leaves
 // the old version active; the version that was stored is not seen, its number is not used again, and the next
 // publication drops it. Of publications that run side by side each gets a number of its own, and the highest is active.
@@ -58,5 +100,6 @@
 //
 // A call returns when JetStream has acknowledged: what it wrote survives the end of the process. It is on disk after
 // Sync. Methods that say "on disk on return" wait for it themselves; those on the way of an execution leave it to their
-// caller, who can write several things and then wait once. ErrUnavailable leaves open whether the write was made.
+// caller, who can write several things and then wait once. ErrUnavailable leaves open whether the write was made; it comes at the latest
+// a few seconds after the connection was lost, however much time the caller has.
 package store

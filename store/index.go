@@ -26,10 +26,11 @@ const (
 type index struct {
 	reader reader
 
-	// turn is held by the one who reads. Rounds of reading are numbered; read is the last one that came to its end.
-	turn  chan struct{}
-	begun atomic.Uint64
-	read  uint64
+	// turn is held by the one who reads. Rounds of reading are numbered; ended is the last one that came to its end, and outcome its own.
+	turn    chan struct{}
+	begun   atomic.Uint64
+	ended   uint64
+	outcome error
 	// created is when the stream was made that was read.
 	created time.Time
 	// used is told of every question.
@@ -90,7 +91,7 @@ func (x *index) catchUp(ctx context.Context) error {
 	return x.readNew(ctx)
 }
 
-// readNew reads what is new, or waits for another who began to after the call.
+// readNew reads what is new, or shares what comes of it for another who began after the call.
 func (x *index) readNew(ctx context.Context) error {
 	enough := x.begun.Load() + 1
 	select {
@@ -99,15 +100,18 @@ func (x *index) readNew(ctx context.Context) error {
 	case <-ctx.Done():
 		return translate(ctx.Err())
 	}
-	if x.read >= enough {
-		return nil
+	if x.ended >= enough {
+		return x.outcome
 	}
 	round := x.begun.Add(1)
-	if err := x.readRound(ctx); err != nil {
-		return fmt.Errorf("catch up with records: %w", err)
+	err := x.readRound(ctx)
+	if err != nil {
+		err = fmt.Errorf("catch up with records: %w", err)
 	}
-	x.read = round
-	return nil
+	if err == nil || ctx.Err() == nil { // That a caller's time was over says nothing to others.
+		x.ended, x.outcome = round, err
+	}
+	return err
 }
 
 func (x *index) readRound(ctx context.Context) error {

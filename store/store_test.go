@@ -285,6 +285,48 @@ func TestUnavailable(t *testing.T) {
 	wantError(t, err, context.Canceled)
 }
 
+// A request that is lost with its connection is given up, however much time its caller has.
+func TestLostRequestsAreGivenUp(t *testing.T) {
+	t.Parallel()
+	server := streamtest.Start(t)
+	s := open(t, server, store.Options{})
+	createApp(t, s, hello)
+	e := createExecution(t, s)
+	server.Stop(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var calls sync.WaitGroup
+	for name, call := range map[string]func() error{
+		"create app": func() error {
+			_, err := s.CreateApp(ctx, store.App{AppRef: store.AppRef{Org: "acme", Name: "x"}})
+			return err
+		},
+		"read app":         func() error { _, err := s.App(ctx, store.AppRef{Org: "acme", Name: "x"}); return err },
+		"update app":       func() error { _, err := s.UpdateApp(ctx, hello, func(*store.App) error { return nil }); return err },
+		"delete app":       func() error { return s.DeleteApp(ctx, hello) },
+		"publish":          func() error { _, _, err := s.PublishVersion(ctx, store.Version{AppRef: hello}, nil); return err },
+		"put code":         func() error { _, err := s.PutCode(ctx, []byte("code")); return err },
+		"read execution":   func() error { _, err := s.Execution(ctx, e.Org, e.ID); return err },
+		"create execution": func() error { _, err := s.CreateExecution(ctx, newExecution()); return err },
+		"list executions":  func() error { _, _, err := s.ListExecutions(ctx, store.ExecutionFilter{Org: e.Org}, 1, ""); return err },
+		"unfinished":       func() error { _, err := s.Unfinished(ctx, 0); return err },
+		"orphans":          func() error { _, err := s.OrphanedPayloads(ctx, 0); return err },
+		"put payload":      func() error { return s.PutPayload(ctx, "request.x", nil) },
+		"keep payload":     func() error { return s.KeepPayload(ctx, "request.x", nil, time.Now()) },
+		"read payload":     func() error { _, err := s.Payload(ctx, "request.x"); return err },
+		"delete payload":   func() error { return s.DeletePayload(ctx, "request.x") },
+		"claim key":        func() error { _, err := s.ClaimKey(ctx, e.Org, hello, "key", newClaim("a")); return err },
+		"release key":      func() error { return s.ReleaseKey(ctx, e.Org, hello, "key", newClaim("a")) },
+	} {
+		calls.Go(func() {
+			if err := call(); !errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+				t.Errorf("%s: %v, want %v before its caller's time is over", name, err, store.ErrUnavailable)
+			}
+		})
+	}
+	calls.Wait()
+}
+
 // openCapped answers a Store whose buckets hold hardly anything.
 func openCapped(t *testing.T) *store.Store {
 	t.Helper()

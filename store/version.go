@@ -109,6 +109,8 @@ func (s *Store) storeVersion(ctx context.Context, v Version) (Version, error) {
 
 // dropVersions takes away the versions whose keys match filter. Nobody watches them, so no mark stays.
 func (s *Store) dropVersions(ctx context.Context, filter string) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	if err := s.buckets.versionStream.Purge(ctx, jetstream.WithPurgeSubject(versionSubjects+filter)); err != nil {
 		return fmt.Errorf("drop versions %s: %w", filter, translate(err))
 	}
@@ -117,6 +119,8 @@ func (s *Store) dropVersions(ctx context.Context, filter string) error {
 
 // storedIncarnations answers which incarnations of an app have versions in the bucket.
 func (s *Store) storedIncarnations(ctx context.Context, ref AppRef) ([]string, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	filter := versionSubjects + appKey(ref) + ".>"
 	info, err := s.buckets.versionStream.Info(ctx, jetstream.WithSubjectFilter(filter))
 	if err != nil {
