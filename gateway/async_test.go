@@ -3,9 +3,7 @@ package gateway_test
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"reflect"
 	"strings"
@@ -188,39 +186,6 @@ func TestNothingStaysOfWhatIsRefused(t *testing.T) {
 				t.Errorf("a refused execution left %d works and %d payloads", w-works, p-payloads)
 			}
 		})
-	}
-}
-
-// A gateway that dies between its two writes leaves a record without work. It does not wait for ever.
-func TestRecordWithoutWorkEndsWhenItIsRead(t *testing.T) {
-	t.Parallel()
-	s := start(t)
-	ref := s.publish(t, "acme", "hello", http.NotFoundHandler())
-	create := func(age time.Duration) string {
-		record := store.Execution{ID: store.NewExecutionID(), Org: "acme", App: ref, CreatedAt: time.Now().Add(-age)}
-		return must(s.store.CreateExecution(t.Context(), record)).ID
-	}
-	lost, watched, queued, young := create(time.Hour), create(time.Hour), create(time.Hour), create(0)
-	if err := s.stream.Enqueue(t.Context(), stream.Work{Execution: queued, Owner: "acme", App: stream.App{Org: ref.Org, Name: ref.Name}}); err != nil {
-		t.Fatal(err)
-	}
-	for id, want := range map[string]ignitev1.ExecutionStatus{
-		lost:   ignitev1.ExecutionStatus_EXECUTION_STATUS_FAILED,
-		queued: ignitev1.ExecutionStatus_EXECUTION_STATUS_PENDING,
-		young:  ignitev1.ExecutionStatus_EXECUTION_STATUS_PENDING,
-	} {
-		record := must(s.client.GetExecution(s.as(t, "acme"), &ignitev1.GetExecutionRequest{ExecutionId: id})).GetExecution()
-		if record.GetStatus() != want {
-			t.Errorf("record is %v, want %v", record, want)
-		}
-	}
-	watch := must(s.client.WatchExecution(s.as(t, "acme"), &ignitev1.WatchExecutionRequest{ExecutionId: watched}))
-	frame := must(watch.Recv())
-	if e := frame.GetExecution(); e.GetStatus() != ignitev1.ExecutionStatus_EXECUTION_STATUS_FAILED || !strings.Contains(e.GetError().GetMessage(), "queue") {
-		t.Errorf("watch says %v", frame)
-	}
-	if _, err := watch.Recv(); !errors.Is(err, io.EOF) {
-		t.Errorf("watch goes on: %v", err)
 	}
 }
 

@@ -7,7 +7,8 @@
 //
 //	gRPC ───────────────────────────► guard ─► service ─► store, stream, Dispatcher ─► pod
 //	HTTP /v1/… ─► grpc-gateway ─────► guard ─► service
-//	HTTP invoke, invoke-async, watch ► guard ─► service
+//	HTTP /v1/…: invocations, an     ► guard ─► service
+//	  execution, its answer, its watch
 //	HTTP <app>-<org>.<base domain> ─► guard ─────────────► Dispatcher ─► pod
 //
 // guard names a call, logs it, asks who calls (gateway/auth), whether they have the scope, and whether the organization is theirs. It turns errors into
@@ -36,9 +37,22 @@
 // gRPC error in place of the trailer, or as an HTTP answer that breaks off without trailers; what came before is valid. A caller
 // who leaves disconnects the pod.
 //
-// A watcher gets the current record at once and every later state that lasts long enough to be read, and all output of the last
-// attempt before the terminal record, which comes last and alone carries the result. It holds no consumer and no goroutine of its own
-// beyond that of its call.
+// A watcher gets the current record at once and every later state that lasts long enough to be read, and all output before the record
+// that follows it: attempt by attempt, with a frame where the next one begins, after which nothing of an earlier one comes. The terminal record comes
+// last and alone carries the result. It may begin at any chunk that is stored, at any gateway, as long as there is a record. One that reads slowly
+// is served from the store at its pace; output that is gone is an error, never a gap.
+//
+// Who waits in GetExecution gets the first change that comes after what they know, or the record as it is when their time is over.
+//
+// Watchers and waiters hold no consumer, and no goroutine beyond that of their call.
+//
+// A cancellation is a compare-and-set on the record like any other end. Once it is answered the record is CANCELLED, on disk, for good; a pod may still
+// be busy with the call until its worker, who is told, has cut it.
+//
+// The answer of an execution (…/response) is the pod's, given under the API's own name. A browser that shows it is told to run and load nothing
+// and to take it for a page of nowhere (Content-Security-Policy: sandbox); headers that would speak for the origin (cookies, Clear-Site-Data,
+// CORS, service workers, demands for a password) or let others keep it are left out, and stand in the record. With X-Ignite-Execution-Status it is
+// the pod's; without, it is an error of ours. What broke off is no answer.
 //
 // Over HTTP a body is refused by its announced length, and its sender asked for a token, before any of it is read; over gRPC a message
 // is read first, up to the limits. A token goes neither to a pod, nor into a log, nor into the store.
@@ -46,5 +60,5 @@
 // # Stopping
 //
 // When the context of Serve ends: readiness off, no new calls (gRPC refuses connections, HTTP answers 503); watches end with UNAVAILABLE, for they can go on
-// elsewhere; calls that run may finish within DrainTime and are cut then. Serve returns when all of its goroutines are gone.
+// elsewhere, and who waits in GetExecution is answered; calls that run may finish within DrainTime and are cut then. Serve returns when all of its goroutines are gone.
 package gateway

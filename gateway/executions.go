@@ -32,7 +32,7 @@ func (s *service) latest(ctx context.Context, id string) (*ignitev1.GetExecution
 	if err != nil {
 		return nil, err
 	}
-	execution, err := s.withResult(ctx, s.mended(ctx, record))
+	execution, err := s.withResult(ctx, record)
 	if err != nil {
 		return nil, err
 	}

@@ -150,9 +150,6 @@ func (w *watcher) look(ctx context.Context) error {
 		return w.bear(err)
 	}
 	first := w.revision == 0
-	if first {
-		record = w.service.mended(ctx, record)
-	}
 	w.failing = time.Time{}
 	if !first && record.Revision == w.revision {
 		return nil
