@@ -30,6 +30,7 @@ type worker struct {
 	hands               hands
 	gate                gate
 	metrics             metrics
+	reapAfter           time.Duration
 	// renewEvery and idle are constants but for tests, and now is the clock that due times and ages are judged by.
 	renewEvery, idle time.Duration
 	now              func() time.Time
@@ -53,6 +54,7 @@ func newWorker(c Config, d *dispatcher, m metrics) *worker {
 		log:                 c.Logger.With(slog.String("worker", c.Worker)),
 		gate:                newGate(c.Store.Creating),
 		metrics:             m,
+		reapAfter:           c.ReapAfter,
 		renewEvery:          renewEvery,
 		idle:                idleQueue,
 		now:                 time.Now,
@@ -81,6 +83,7 @@ func (w *worker) run(taking, calls context.Context) {
 	search.Go(func() { w.listen(taking, wake) })
 	search.Go(func() { w.sweep(taking, wake) })
 	search.Go(func() { w.moveDue(taking, w.stream.MoveDue) })
+	search.Go(func() { w.reap(taking, w.reapAfter) })
 	search.Wait()
 	takers.Wait()
 	stopRenewing()
