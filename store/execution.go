@@ -71,7 +71,7 @@ type Execution struct {
 	Ran       time.Duration `json:"ran,omitempty"`
 
 	// RequestObject names the request's body in the payload store if it was too large for the message. The body is
-	// deleted once the execution has completed.
+	// deleted once the execution has completed or is cancelled, and kept until the record expires if it failed.
 	RequestObject string `json:"request_object,omitempty"`
 	ResultSize    int64  `json:"result_size,omitempty"`
 	// ResultObject names the result in the payload store if it was too large for the record; then Result is nil.
