@@ -79,6 +79,9 @@
 // While calls are submitted to this process, few jobs at a time are begun or settled (gate): who submits waits for an answer, and who
 // submitted does not. While nobody submits there is no such bound, and what runs in pods is never bounded by it.
 //
+// A process holds so many jobs at a time (budget), over all its apps. Who comes first may have all places, but every app that has work
+// always gets its equal share, so that no app waits for the calls of others.
+//
 // # What may happen twice
 //
 // A pod may see a call again, with a higher X-Ignite-Attempt: after a failure that is repeated, or after its worker died, was cut off, stood still for longer

@@ -46,6 +46,8 @@ func newTaker(w *worker, app stream.App) *taker {
 // run takes work until the app has none or taking ends, and returns when its jobs have ended.
 func (t *taker) run(taking, calls context.Context) {
 	defer t.jobs.Wait()
+	t.budget.enter()
+	defer t.budget.leave()
 	pauses := backoff{least: 100 * time.Millisecond, most: 5 * time.Second}
 	for {
 		err := t.serve(taking, calls)
@@ -78,13 +80,12 @@ func (t *taker) serve(taking, calls context.Context) error {
 		if err != nil {
 			return err
 		}
-		took := 0
-		for job, err := range queue.Take(taking, n, t.idle) {
-			if err != nil {
-				return err
-			}
-			took++
-			t.begin(calls, job)
+		took, err := t.take(taking, calls, queue, n, 0)
+		if err == nil && took == 0 {
+			took, err = t.listen(taking, calls, queue)
+		}
+		if err != nil {
+			return err
 		}
 		if took > 0 || !t.isIdle() {
 			continue
@@ -93,6 +94,27 @@ func (t *taker) serve(taking, calls context.Context) error {
 			return err
 		}
 	}
+}
+
+// listen waits for the next job of a queue that had none. It asks for one only: an app that has no work is not to keep places from others.
+func (t *taker) listen(taking, calls context.Context, queue *stream.Queue) (took int, err error) {
+	if t.budget.reserve(1, t.inHand()) == 0 {
+		return 0, nil
+	}
+	return t.take(taking, calls, queue, 1, t.idle)
+}
+
+// take begins up to n jobs, whose places are reserved, and answers how many there were.
+func (t *taker) take(taking, calls context.Context, queue *stream.Queue, n int, wait time.Duration) (took int, err error) {
+	defer func() { t.budget.release(n - took) }()
+	for job, err := range queue.Take(taking, n, wait) {
+		if err != nil {
+			return took, err
+		}
+		took++
+		t.begin(calls, job)
+	}
+	return took, nil
 }
 
 func (t *taker) closeQueue(ctx context.Context, queue *stream.Queue) {
@@ -131,10 +153,20 @@ type progress struct {
 func (p *progress) move(next phase) {
 	p.taker.count.Lock()
 	defer p.taker.count.Unlock()
+	if p.now < settling && next >= settling {
+		p.taker.budget.release(1)
+	}
 	p.taker.in[p.now]--
 	p.taker.in[next]++
 	p.now = next
 	signal(p.taker.moved)
+}
+
+// inHand counts the jobs whose places are reserved.
+func (t *taker) inHand() int {
+	t.count.Lock()
+	defer t.count.Unlock()
+	return t.in[entering] + t.in[placed]
 }
 
 func (t *taker) isIdle() bool {
@@ -143,7 +175,7 @@ func (t *taker) isIdle() bool {
 	return t.in[entering]+t.in[placed]+t.in[settling] == 0
 }
 
-// room waits until jobs can be taken, and answers how many.
+// room waits until jobs can be taken, reserves places for them, and answers how many.
 func (t *taker) room(ctx context.Context) (int, error) {
 	waited := false
 	for {
@@ -152,15 +184,15 @@ func (t *taker) room(ctx context.Context) (int, error) {
 			return 0, err
 		}
 		n := t.allowed(vacant)
-		switch {
-		case n > 0 && !waited:
-			return n, nil
-		case n > 0:
+		if n > 0 && waited {
 			waited = false
 			if err := sleep(ctx, gather); err != nil {
 				return 0, err
 			}
 			continue
+		}
+		if n = t.budget.reserve(n, t.inHand()); n > 0 {
+			return n, nil
 		}
 		waited = true
 		select {

@@ -28,6 +28,7 @@ type worker struct {
 	reached             func(Boundary)
 	log                 *slog.Logger
 	hands               hands
+	budget              *budget
 	gate                gate
 	metrics             metrics
 	reapAfter           time.Duration
@@ -52,6 +53,7 @@ func newWorker(c Config, d *dispatcher, m metrics) *worker {
 		maxPlatformFailures: c.MaxPlatformFailures,
 		reached:             c.Reached,
 		log:                 c.Logger.With(slog.String("worker", c.Worker)),
+		budget:              &budget{most: maxInHand},
 		gate:                newGate(c.Store.Creating),
 		metrics:             m,
 		reapAfter:           c.ReapAfter,
