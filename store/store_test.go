@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
 	"dodil.io/ignite/store"
@@ -325,6 +326,30 @@ func TestLostRequestsAreGivenUp(t *testing.T) {
 		})
 	}
 	calls.Wait()
+}
+
+// Every stream has a cap, large or small, and the caps add up to less than four times MaxBytes.
+func TestEveryBucketIsCapped(t *testing.T) {
+	t.Parallel()
+	for _, maxBytes := range []int64{1 << 20, 8 << 30} {
+		server := streamtest.Start(t)
+		open(t, server, store.Options{MaxBytes: maxBytes})
+		js, err := jetstream.New(server.Conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sum int64
+		streams := js.ListStreams(t.Context())
+		for stream := range streams.Info() {
+			if stream.Config.MaxBytes <= 0 || stream.Config.Discard != jetstream.DiscardNew {
+				t.Errorf("stream %s is capped at %d bytes, discarding %v", stream.Config.Name, stream.Config.MaxBytes, stream.Config.Discard)
+			}
+			sum += stream.Config.MaxBytes
+		}
+		if err := streams.Err(); err != nil || sum < 3*maxBytes || sum >= 4*maxBytes {
+			t.Errorf("all streams together take %d bytes with MaxBytes %d, %v", sum, maxBytes, err)
+		}
+	}
 }
 
 // openCapped answers a Store whose buckets hold hardly anything.
