@@ -34,7 +34,6 @@ func (e *Engine) Run(ctx context.Context) error {
 	work.Go(func() { e.answerCensus(ctx) })
 	if e.config.TakeWork {
 		work.Go(func() { e.takeWork(ctx, calls) })
-		work.Go(func() { e.worker.reap(ctx, e.config.ReapAfter) })
 	}
 
 	gone := make(chan struct{})
