@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"dodil.io/ignite/stream"
 )
@@ -129,4 +130,41 @@ func memoryInUse() uint64 {
 	var memory runtime.MemStats
 	runtime.ReadMemStats(&memory)
 	return memory.HeapInuse + memory.StackInuse
+}
+
+// Of 10,000 chunks the last thousand, among the output of others.
+func BenchmarkResume(b *testing.B) {
+	const count, from = 10_000, 9_000
+	s, _ := open(b, stream.Options{})
+	for index := range int64(count) {
+		publish(b, s, 1, index)
+		other := stream.Chunk{Execution: "exec_other", Attempt: 1, Index: index, Data: make([]byte, 256)}
+		if err := s.PublishChunk(b.Context(), other); err != nil {
+			b.Fatal(err)
+		}
+	}
+	var first, all time.Duration
+	for b.Loop() {
+		began, got := time.Now(), int64(from)
+		for event, err := range s.Watch(b.Context(), running, 1, from) {
+			switch {
+			case err != nil:
+				b.Fatal(err)
+			case event.Chunk != nil:
+				if got == from {
+					first += time.Since(began)
+				}
+				got++
+			}
+			if event.Settled {
+				break
+			}
+		}
+		all += time.Since(began)
+		if got != count {
+			b.Fatalf("watched up to chunk %d, want %d", got, count)
+		}
+	}
+	b.ReportMetric(float64(first.Microseconds())/1000/float64(b.N), "ms/first")
+	b.ReportMetric(float64(all.Microseconds())/1000/float64(b.N), "ms/all")
 }

@@ -18,6 +18,8 @@ type Job struct {
 	Work
 	// Delivered counts deliveries by JetStream, from 1; it forgets with the consumer.
 	Delivered int
+	// Stored is when the work was enqueued.
+	Stored time.Time
 
 	queue *Queue
 	// reply is where JetStream hears of this delivery, sequence where the work is stored.
@@ -37,6 +39,7 @@ func newJob(q *Queue, message *nats.Msg) (*Job, error) {
 	return &Job{
 		Work:      work,
 		Delivered: int(delivery.NumDelivered),
+		Stored:    delivery.Timestamp,
 		queue:     q,
 		reply:     message.Reply,
 		sequence:  delivery.Sequence.Stream,

@@ -48,7 +48,7 @@ func moverConfig(o Options) jetstream.ConsumerConfig {
 		MaxDeliver:        -1,
 		MaxAckPending:     maxHeld,
 		InactiveThreshold: time.Minute,
-		MemoryStorage:     true,
+		MemoryStorage:     inMemory(o),
 	}
 }
 

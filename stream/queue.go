@@ -50,11 +50,14 @@ func (q *Queue) consumer() jetstream.ConsumerConfig {
 		MaxDeliver:        -1,
 		MaxAckPending:     maxHeld,
 		InactiveThreshold: consumerIdle,
-		// In memory: on a work queue the acknowledgement is the deletion, so a consumer that is lost loses
-		// nothing but who holds what, and that work is delivered at once.
-		MemoryStorage: true,
+		MemoryStorage:     inMemory(q.stream.options),
 	}
 }
+
+// inMemory says where consumers live. On a work queue the acknowledgement is the deletion, so a consumer that is lost loses nothing but who
+// holds what, and that work is delivered at once. In a cluster it could not elect a leader for as long as one server is away and another
+// came back with its memory empty: such a vote does not count.
+func inMemory(o Options) bool { return o.Replicas == 1 }
 
 // Close ends the queue here; jobs that were taken stay valid. A job that is on its way is given back.
 func (q *Queue) Close() error {

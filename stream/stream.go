@@ -85,6 +85,7 @@ func Open(ctx context.Context, o Options) (*Stream, error) {
 		waker:     newWaker(o.Conn),
 		hub:       newHub(o.Conn),
 		reader:    reader,
+		census:    census{lock: make(chan struct{}, 1)},
 		closing:   make(chan struct{}),
 		reconnect: make(chan struct{}),
 	}

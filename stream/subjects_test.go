@@ -29,6 +29,80 @@ func FuzzWorkSubject(f *testing.F) {
 	})
 }
 
+func FuzzStoredWorkSubject(f *testing.F) {
+	f.Add("acme-corp", "hello.world", "exec_01HZX9")
+	f.Add("a.b", "c", "at")
+	f.Add("a", "b.c", "due")
+	f.Fuzz(func(t *testing.T, org, app, execution string) {
+		of := App{Org: org, Name: app}
+		if checkWork(of, execution) != nil {
+			return
+		}
+		stored := map[string]int{workSubject(3, of, execution): 6, dueSubject(of, execution): 6, deadSubject(of, execution): 5}
+		for subject, tokens := range stored {
+			wantPlain(t, subject, tokens)
+			gotApp, gotExecution, err := parseStoredWork(subject)
+			if err != nil || gotApp != of || gotExecution != execution {
+				t.Errorf("%q is %v %q, %v; want %v %q", subject, gotApp, gotExecution, err, of, execution)
+			}
+		}
+		wantPlain(t, scheduleSubject(execution), 4)
+		wantMatch(t, scheduleSubject(execution), allLater, laterSubjects(execution))
+		wantMatch(t, dueSubject(of, execution), allLater, allDue, laterSubjects(execution))
+		wantMatch(t, deadSubject(of, execution), allDead, deadSubjects(execution))
+		if matches(scheduleSubject(execution), allDue) {
+			t.Errorf("the mover would take %q before its time", scheduleSubject(execution))
+		}
+	})
+}
+
+// What names no work must not pass for it.
+func FuzzParseStoredWork(f *testing.F) {
+	f.Add("ignite.work.3.acme-corp.hello_world.exec_01HZX9")
+	f.Add("ignite.later.exec_01HZX9.due.acme-corp.hello_world")
+	f.Add("ignite.later.exec_01HZX9.at")
+	f.Add("ignite.later.exec_01HZX9.at.acme-corp.hello_world")
+	f.Add("ignite.dead.exec_01HZX9.acme-corp.hello_world")
+	f.Fuzz(func(t *testing.T, subject string) {
+		app, execution, err := parseStoredWork(subject)
+		if err != nil {
+			return
+		}
+		if err := checkWork(app, execution); err != nil {
+			t.Errorf("%q is parsed as what it cannot be: %v", subject, err)
+		}
+		if subject != dueSubject(app, execution) && subject != deadSubject(app, execution) &&
+			afterShard(subject) != afterShard(workSubject(0, app, execution)) {
+			t.Errorf("%q is parsed as %v %q", subject, app, execution)
+		}
+	})
+}
+
+func wantMatch(t *testing.T, subject string, filters ...string) {
+	t.Helper()
+	for _, filter := range filters {
+		if !matches(subject, filter) {
+			t.Errorf("%q is not among %q", subject, filter)
+		}
+	}
+}
+
+// matches is JetStream's own rule for "*" and a last ">".
+func matches(subject, filter string) bool {
+	tokens := strings.Split(subject, ".")
+	for i, want := range strings.Split(filter, ".") {
+		switch {
+		case i >= len(tokens):
+			return false
+		case want == ">":
+			return true
+		case want != "*" && want != tokens[i]:
+			return false
+		}
+	}
+	return len(tokens) == strings.Count(filter, ".")+1
+}
+
 // What does not come from workSubject must not pass for it.
 func FuzzParseWork(f *testing.F) {
 	f.Add("ignite.work.3.acme-corp.hello_world.exec_01HZX9")

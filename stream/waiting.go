@@ -18,9 +18,9 @@ const censusShare = 20
 // listWait bounds one listing; of a million messages it takes some seconds.
 const listWait = 30 * time.Second
 
-// census is what Waiting found last.
+// census is what Waiting found last. Who asks holds the lock by sending to it; unlike a mutex it can be waited for with a context.
 type census struct {
-	mu    sync.Mutex
+	lock  chan struct{}
 	apps  []App
 	until time.Time
 }
@@ -28,8 +28,12 @@ type census struct {
 // Waiting answers every app that has work in the queue, held by a worker or not. With very much in the queue the
 // answer may be some time old, up to twenty times what it takes to find it out.
 func (s *Stream) Waiting(ctx context.Context) ([]App, error) {
-	s.census.mu.Lock()
-	defer s.census.mu.Unlock()
+	select {
+	case s.census.lock <- struct{}{}:
+		defer func() { <-s.census.lock }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("list waiting apps: %w", context.Cause(ctx))
+	}
 	began := time.Now()
 	if began.Before(s.census.until) {
 		return slices.Clone(s.census.apps), nil

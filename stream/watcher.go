@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"cmp"
 	"fmt"
 	"sync"
 )
@@ -173,7 +172,6 @@ func (w *watcher) read(chunk stored) (bool, error) {
 	switch w.at.of(chunk.chunk) {
 	case before:
 		w.last = chunk.sequence
-		w.at.attempt = cmp.Or(w.at.attempt, chunk.chunk.Attempt) // whose chunks are passed over is decided now
 		return false, nil
 	case beyond:
 		return false, fmt.Errorf("%w: chunk %d of attempt %d follows %d of attempt %d", ErrLost,
