@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -105,6 +106,21 @@ func (w *world) remove() {
 	w.records = slices.Delete(w.records, i, i+1)
 }
 
+// act does so many things at random.
+func (w *world) act(times int) {
+	w.Helper()
+	for range times {
+		switch roll := w.random.IntN(20); {
+		case roll < 6:
+			w.create()
+		case roll < 19:
+			w.update()
+		default:
+			w.remove()
+		}
+	}
+}
+
 func (w *world) bucket() jetstream.KeyValue {
 	bucket, err := w.keeps.js.KeyValue(w.Context(), executionsBucket)
 	if err != nil {
@@ -115,12 +131,24 @@ func (w *world) bucket() jetstream.KeyValue {
 
 func (w *world) restart() {
 	w.server.Restart(w)
+	w.awaitConnections()
+}
+
+// awaitConnections returns once all Stores can read and write again.
+func (w *world) awaitConnections() {
+	w.Helper()
 	ctx, cancel := context.WithTimeout(w.Context(), indexPatience)
 	defer cancel()
 	for _, s := range []*Store{w.keeps, w.drops, w.reads} {
 		for {
-			_, err := s.Execution(ctx, "a", NewExecutionID())
-			if errors.Is(err, ErrNotFound) {
+			var err error
+			for _, stream := range []jetstream.Stream{s.buckets.executions, s.buckets.payloads, s.buckets.idempotency} {
+				asking, stop := bounded(ctx)
+				_, failed := stream.Info(asking) // which their leader answers
+				stop()
+				err = cmp.Or(err, failed)
+			}
+			if err == nil {
 				break
 			}
 			if ctx.Err() != nil {
@@ -134,8 +162,9 @@ func (w *world) restart() {
 func (w *world) scan() map[string]Execution {
 	found := map[string]Execution{}
 	for sequence := uint64(1); ; sequence++ {
-		message, err := w.keeps.buckets.executions.GetMsg(w.Context(), sequence, jetstream.WithGetMsgSubject(executionSubjects+">"))
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
+		wanted := request{NextFor: executionSubjects + ">", Sequence: sequence}
+		message, err := w.keeps.messageOfLeader(w.Context(), w.keeps.buckets.executions, wanted)
+		if errors.Is(err, ErrNotFound) {
 			return found
 		}
 		if err != nil {
@@ -274,16 +303,7 @@ func TestIndexIsTheBucket(t *testing.T) {
 		w.create()
 	}
 	for round := range 12 {
-		for range 100 {
-			switch roll := w.random.IntN(20); {
-			case roll < 6:
-				w.create()
-			case roll < 19:
-				w.update()
-			default:
-				w.remove()
-			}
-		}
+		w.act(100)
 		if round%4 == 3 {
 			w.restart()
 		}
