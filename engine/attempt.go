@@ -21,6 +21,8 @@ type attempt struct {
 	at   *progress
 	// body is that of the request if it came from the store of large payloads.
 	body []byte
+	// kept says that a large result may be stored.
+	kept bool
 	// expires is when the attempt's output may go: what it belongs to is gone by then.
 	expires time.Time
 }

@@ -36,12 +36,14 @@ func (w *worker) find(ctx context.Context, job *stream.Job) (store.Execution, er
 	}
 }
 
-// missing gives work without a record back for about a minute in all, longer than a gateway may take to write one, and
-// then drops it: its submission was never accepted.
+// mostMissing is the longest pause between looks for a record that is missing.
+const mostMissing = 32 * time.Second
+
+// missing gives work without a record back until it is older than a submission may take, and then drops it: nobody was told of it. Its age is
+// what counts, because JetStream forgets how often it gave it out when a worker ends.
 func (w *worker) missing(ctx context.Context, job *stream.Job) end {
-	const times = 6
-	if job.Delivered < times {
-		return givenBack(time.Second << min(job.Delivered, times))
+	if left := w.reapAfter - w.now().Sub(job.Stored); left > 0 {
+		return givenBack(min(time.Second<<min(job.Delivered, 10), mostMissing, left))
 	}
 	w.log.WarnContext(ctx, "work without a record dropped", slog.String("execution", job.Execution))
 	w.metrics.countReaped(workWithoutRecord)

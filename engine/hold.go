@@ -26,6 +26,7 @@ func (a *attempt) hold(ctx context.Context, record store.Execution) (end, bool) 
 	held, err := a.update(ctx, next)
 	switch {
 	case err == nil:
+		a.dropResults(ctx, record)
 		return a.holds(held)
 	case lost(err):
 		return a.overtaken(ctx, next)

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -37,8 +36,10 @@ func takenOverWhileItRan(t *testing.T) {
 	if now := p.record(t, id); now.Revision != other.Revision {
 		t.Errorf("record was written to %+v", now)
 	}
-	if _, err := p.store.Payload(t.Context(), fmt.Sprintf("result.%s.2", id)); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("the holder's result: %v, want not found", err)
+	for attempt := range uint32(2) {
+		if _, err := p.store.Payload(t.Context(), resultObject(id, attempt+1)); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("the result of attempt %d: %v, want not found", attempt+1, err)
+		}
 	}
 }
 
@@ -60,8 +61,14 @@ func deadWorkerIsReplaced(t *testing.T) {
 	record := p.createRecord(t, id, "")
 	p.enqueue(t, id, []byte("again"))
 	p.update(t, record, func(e *store.Execution) { e.Status, e.Attempt, e.Worker = store.Running, 1, "dead" })
+	if err := p.store.KeepPayload(t.Context(), resultObject(id, 1), large(2*store.MaxInline), time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
 	e := p.run().untilEnd(t, id)
 	expect(t, e, store.Completed, "")
+	if _, err := p.store.Payload(t.Context(), resultObject(id, 1)); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("the result that the dead worker had stored: %v, want not found", err)
+	}
 	if e.Attempt != 2 || e.Worker != "worker-1" {
 		t.Errorf("attempt %d by %s, want the second", e.Attempt, e.Worker)
 	}

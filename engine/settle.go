@@ -34,6 +34,7 @@ func (a *attempt) settle(ctx context.Context, o outcome) end {
 		return settled, err
 	})
 	if !stored {
+		a.dropUnused(ctx, e)
 		return e
 	}
 	a.reached(RecordSettled)
@@ -84,8 +85,7 @@ func cannotBeKept(err error, waited time.Duration) bool {
 func (a *attempt) write(ctx context.Context, o outcome) (store.Execution, error) {
 	next := o.record(a.held)
 	if len(next.Result) > store.MaxInline {
-		// The attempt is in the name, or a worker that has lost the record could overwrite what the next one stored.
-		next.ResultObject = fmt.Sprintf("result.%s.%d", next.ID, next.Attempt)
+		next.ResultObject = resultObject(next.ID, next.Attempt)
 		if err := a.keepResult(ctx, next); err != nil {
 			return store.Execution{}, err
 		}
@@ -105,11 +105,43 @@ func (a *attempt) updateWithin(ctx context.Context, next store.Execution) (store
 func (a *attempt) keepResult(ctx context.Context, next store.Execution) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resultLimit)
 	defer cancel()
+	a.kept = true
 	err := a.store.KeepPayload(ctx, next.ResultObject, next.Result, time.Now().Add(a.store.Retention()+slack))
 	if errors.Is(err, store.ErrFull) {
 		return fmt.Errorf("%w: %w", errNoRoom, err)
 	}
 	return err
+}
+
+// resultObject names the large result of an attempt. The attempt is in it, or a worker that has lost the record could overwrite what the next one stored.
+func resultObject(id string, attempt uint32) string { return fmt.Sprintf("result.%s.%d", id, attempt) }
+
+// dropResults deletes what the attempts of workers that are lost may have stored of a large result: no record is going to name it.
+func (a *attempt) dropResults(ctx context.Context, before store.Execution) {
+	if before.Status != store.Running {
+		return
+	}
+	for attempt := range before.Attempt {
+		a.dropResult(ctx, before.ID, attempt+1)
+	}
+}
+
+// dropUnused deletes the large result of an attempt whose record was ended or taken by another: e is what became of the job.
+func (a *attempt) dropUnused(ctx context.Context, e end) {
+	named := e.record.ResultObject == resultObject(a.held.ID, a.held.Attempt)
+	ended := e.verb == acknowledge && e.record.ID != "" && !named
+	if a.kept && (ended || e.verb == forget) {
+		a.dropResult(ctx, a.held.ID, a.held.Attempt)
+	}
+}
+
+// dropResult leaves to its time to live what it cannot delete.
+func (a *attempt) dropResult(ctx context.Context, id string, attempt uint32) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeLimit)
+	defer cancel()
+	if err := a.store.DeletePayload(ctx, resultObject(id, attempt)); err != nil {
+		a.log.WarnContext(ctx, "a result that nobody needs is left behind", slog.String("execution", id), slog.Any("error", err))
+	}
 }
 
 // withoutAnswer is the outcome of an execution whose answer could not be kept. What failed anyway keeps its cause.
