@@ -37,9 +37,21 @@ run: build ## Run Ignite here with the two example apps deployed
 	@./examples/run.sh
 
 .PHONY: test
-test: ## Run every test, race detector on
-	go test -race -shuffle=on -timeout 12m ./...
+test: ## Run every test, race detector on, the short form of the fault suite among them
+	go test -race -shuffle=on -timeout 12m $$(go list ./... | grep -v /fault)
 	cd examples/stream && go test -race ./...
+	go test -race -count=1 -parallel 8 -timeout 15m -v ./fault
+
+.PHONY: fault
+fault: ## Break the real server in every way, more than 200 kills (half an hour)
+	go test -race -count=1 -parallel 8 -timeout 3h -v ./fault -long
+
+# How long the soak lasts.
+SOAK ?= 1h
+
+.PHONY: soak
+soak: ## Run the server at half its maximum for SOAK (1h) and see that it stays flat
+	go test -count=1 -timeout 3h -v -run '^TestSoak$$' ./fault -soak $(SOAK)
 
 .PHONY: e2e
 e2e: ## Run only the tests of the whole binary
@@ -61,6 +73,7 @@ bench: build ## Measure the whole system and print a table (minutes)
 .PHONY: lint
 lint: $(GOLANGCI_LINT) $(STATICCHECK) $(BUF) $(GOOGLEAPIS) ## Vet, staticcheck, golangci-lint, buf
 	go vet ./...
+	go vet -tags faults ./cmd/ignited
 	$(STATICCHECK) ./...
 	$(GOLANGCI_LINT) run ./...
 	$(BUF) lint

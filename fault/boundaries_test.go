@@ -71,6 +71,7 @@ func (w *world) dieAt(t *testing.T, s *Server, boundary string, passage int) {
 	s.Start(t)
 	<-stopped
 	load.Followed()
+	t.Logf("killed at %s, passage %d", boundary, passage)
 	w.settled(t, 30*time.Second)
 }
 

@@ -36,11 +36,8 @@ func TestKillAtRandom(t *testing.T) {
 		began := time.Now()
 		s.Kill()
 		w.Kill("random", began)
-		dead := time.Now()
 		autopsy(t, s, w.Ledger)
-		examined := time.Now()
 		s.Start(t)
-		t.Logf("lived %v, autopsy %v, start %v", life, examined.Sub(dead), time.Since(examined))
 	}
 	stop()
 	<-stopped

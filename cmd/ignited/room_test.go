@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"dodil.io/ignite/stream/embed"
 )
 
@@ -18,6 +20,48 @@ func tryOpen(t *testing.T, config Config) error {
 		return err
 	}
 	return opened.close()
+}
+
+// What all streams may take together is no more than was said, and not much less.
+func TestRoomIsUsed(t *testing.T) {
+	t.Parallel()
+	for room, most := range map[int64]int64{0: defaultRoom, 7 << 30: 7 << 30} {
+		config := defaultConfig()
+		config.DataDir, config.NATS.MaxStoreBytes = t.TempDir(), room
+		if taken := roomTaken(t, config); taken > most || taken < most/10*8 {
+			t.Errorf("with max_store_bytes %d: the caps add up to %d bytes, want at most %d", room, taken, most)
+		}
+	}
+}
+
+// roomTaken is the sum of the caps of all streams.
+func roomTaken(t *testing.T, config Config) (taken int64) {
+	t.Helper()
+	config.Gateway.HTTPListenAddr, config.Gateway.APIListenAddr = "127.0.0.1:0", "127.0.0.1:0"
+	opened, err := open(t.Context(), config, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := opened.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	js, err := jetstream.New(opened.nats.conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	streams := js.ListStreams(t.Context())
+	for stream := range streams.Info() {
+		if stream.Config.MaxBytes <= 0 {
+			t.Errorf("stream %s has no cap", stream.Config.Name)
+		}
+		taken += stream.Config.MaxBytes
+	}
+	if err := streams.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return taken
 }
 
 func TestRoomOfTheServerInside(t *testing.T) {
