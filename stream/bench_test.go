@@ -101,6 +101,33 @@ func BenchmarkIdleWatcher(b *testing.B) {
 	}
 }
 
+// Each waits for the next change of a record of its own.
+func BenchmarkIdleChanges(b *testing.B) {
+	const waiting = 10_000
+	s, _ := open(b, stream.Options{})
+	for b.Loop() {
+		before := memoryInUse()
+		ctx, cancel := context.WithCancel(b.Context())
+		var following, begun sync.WaitGroup
+		begun.Add(waiting)
+		for number := range waiting {
+			following.Go(func() {
+				done := sync.OnceFunc(begun.Done)
+				for err := range s.Changes(ctx, fmt.Sprintf("exec_%06d", number)) {
+					if err != nil {
+						b.Error(err)
+					}
+					done()
+				}
+			})
+		}
+		begun.Wait()
+		b.ReportMetric(float64(memoryInUse()-before)/waiting, "B/waiter")
+		cancel()
+		following.Wait()
+	}
+}
+
 // watchIdly answers once so many watchers wait.
 func watchIdly(b *testing.B, s *stream.Stream, watchers int) (stop func()) {
 	ctx, cancel := context.WithCancel(b.Context())

@@ -82,7 +82,7 @@ func (s *Stream) move(ctx context.Context, due *puller, message *nats.Msg) {
 		_ = due.discard(ctx, message, err)
 		return
 	case err != nil:
-		s.options.Logger.LogAttrs(ctx, slog.LevelWarn, "due work is not moved to the queue yet",
+		s.options.Logger.LogAttrs(ctx, slog.LevelDebug, "due work is not moved to the queue yet",
 			slog.String("subject", message.Subject), slog.Any("error", err))
 	}
 	verb := nak(moveAgain)

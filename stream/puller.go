@@ -115,7 +115,7 @@ func (p *puller) takeOnce(ctx context.Context, n int, wait time.Duration, give f
 	}
 	over := time.NewTimer(max(wait, 0) + lateEnd)
 	defer over.Stop()
-	for given := 0; given < n; given++ {
+	for given := range n {
 		message, err := pull.next(ctx, lost, over.C)
 		if err != nil {
 			return given, err

@@ -1,4 +1,4 @@
-// Package streamtest starts a nats-server with JetStream for one test.
+// Package streamtest starts a nats-server with JetStream for one test, or a cluster of three.
 package streamtest
 
 import (
