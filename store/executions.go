@@ -37,12 +37,13 @@ func (s *Store) CreateExecution(ctx context.Context, e Execution) (Execution, er
 	return created, nil
 }
 
-// Execution answers the record that org owns. ErrNotFound if there is none.
+// Execution answers the record that org owns, as the last acknowledged write left it: who was told that an execution has ended, or heard that it
+// changed, does not read an older state afterwards. ErrNotFound if there is none.
 func (s *Store) Execution(ctx context.Context, org, id string) (Execution, error) {
 	if !ValidName(org) || !ValidExecutionID(id) {
 		return Execution{}, fmt.Errorf("execution %q of %q: %w", id, org, ErrNotFound)
 	}
-	e, err := decodeStored(s.latest(ctx, s.buckets.executions, executionSubjects+executionFilter(org, id)+"*"))
+	e, err := decodeStored(s.current(ctx, s.buckets.executions, executionSubjects+executionFilter(org, id)+"*"))
 	if err != nil {
 		return Execution{}, fmt.Errorf("execution %s: %w", id, err)
 	}

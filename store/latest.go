@@ -25,6 +25,14 @@ func (s *Store) latest(ctx context.Context, stream jetstream.Stream, subject str
 	return unlessMark(s.message(ctx, stream, subject))
 }
 
+// current is latest for what must not go back in time: a replica that lags behind may know an older value.
+func (s *Store) current(ctx context.Context, stream jetstream.Stream, subject string) (stored, error) {
+	if s.options.Replicas > 1 {
+		return unlessMark(s.messageOfLeader(ctx, stream, lastOf(subject)))
+	}
+	return s.latest(ctx, stream, subject)
+}
+
 // unlessMark answers ErrNotFound for the mark of a deletion: it is empty, and no value is.
 func unlessMark(found *jetstream.RawStreamMsg, err error) (stored, error) {
 	if err != nil {
