@@ -201,11 +201,11 @@ func TestListOfDeadLetters(t *testing.T) {
 	for i := range 20 {
 		worker := s.submitted(t)
 		worker.run()
-		switch {
-		case i%3 == 0:
+		switch i % 3 {
+		case 0:
 			worker.complete("x")
 			continue
-		case i%3 == 1:
+		case 1:
 			worker.update(func(e *store.Execution) { e.Status = store.Failed })
 		default:
 			worker.update(func(e *store.Execution) { e.Status = store.Timeout })

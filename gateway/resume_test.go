@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -109,21 +110,12 @@ func (e *expected) want(words ...string) {
 	for _, want := range words {
 		got := e.next()
 		for got != want {
-			if !contains(e.skipped, got) {
+			if !slices.Contains(e.skipped, got) {
 				e.t.Fatalf("frame is %q, want %q", got, want)
 			}
 			got = e.next()
 		}
 	}
-}
-
-func contains(words []string, word string) bool {
-	for _, w := range words {
-		if w == word {
-			return true
-		}
-	}
-	return false
 }
 
 // What a worker still writes that does not know yet that another has its execution is no output.
