@@ -24,7 +24,7 @@
 //	result, request kept         when KeepPayload was told: a little after the record that names it
 //	record that has not ended    never: its work in the queue sees to it that it ends
 //	request of such a record     when DeletePayload is called, at the record's end
-//	idempotency key              a day after it was claimed
+//	idempotency key              a day after it was claimed, or Options.Retention if that is shorter: never after its record
 //
 // What a crash leaves behind has no TTL and is found by the reaper of package engine: Unfinished answers records among which those without work
 // are, OrphanedPayloads requests without a record.

@@ -15,8 +15,9 @@ type Claim struct {
 	Fingerprint string `json:"fingerprint"`
 }
 
-// ClaimKey gives key, of org's calls of app, to mine for a day, or for the retention if that is shorter, unless it is taken, and answers the claim that holds: mine, or an earlier
-// one, which may be of an execution whose submission has not got any further. Acknowledged but not synced on return.
+// ClaimKey gives key, of org's calls of app, to mine for a day, or for the retention if that is shorter, unless it is taken. It answers the
+// claim that holds: mine, or an earlier one, which may be of an execution whose submission has not got any further. Acknowledged but not
+// synced on return.
 func (s *Store) ClaimKey(ctx context.Context, org string, app AppRef, key string, mine Claim) (holds Claim, err error) {
 	if !ValidName(org) || !app.valid() || !ValidExecutionID(mine.Execution) {
 		return Claim{}, fmt.Errorf("claim key for execution %q of %q for %q: %w", mine.Execution, app, org, ErrInvalidName)
