@@ -121,7 +121,8 @@ func (s *Stream) wait(ctx context.Context, w *watcher, timer *time.Timer) error 
 }
 
 // give yields everything that is there now. The stream is read after the record was told of, because only that can
-// find all that was stored before what the reader reads then.
+// find all that was stored before what the reader reads then. Nor is it read before: nobody gets output who has not read the record, which
+// may not be theirs.
 func (s *Stream) give(ctx context.Context, w *watcher, yield func(Event) bool) error {
 	news := w.collect()
 	for _, chunk := range news.ready {
@@ -129,12 +130,10 @@ func (s *Stream) give(ctx context.Context, w *watcher, yield func(Event) bool) e
 			return errStopped
 		}
 	}
-	if news.stale {
-		if err := s.giveStored(ctx, w, yield); err != nil {
-			return err
-		}
-	}
 	if !news.record {
+		if news.stale {
+			return s.giveStored(ctx, w, yield)
+		}
 		return nil
 	}
 	if !yield(Event{Record: true}) {
