@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -102,6 +103,31 @@ func (w *world) settled(t *testing.T, limit time.Duration) {
 	t.Logf("all had ended after %.1f s, nothing was left %.1f s later", ended.Sub(began).Seconds(), time.Since(ended).Seconds())
 }
 
+// said is what the servers and the pods wrote down about an execution.
+func (w *world) said(id string, calls []Call) string {
+	if id == "" {
+		return ""
+	}
+	var lines strings.Builder
+	for _, s := range w.servers {
+		log, err := os.ReadFile(s.log)
+		if err != nil {
+			return err.Error()
+		}
+		for line := range strings.Lines(string(log)) {
+			if strings.Contains(line, id) && lines.Len() < 8<<10 {
+				lines.WriteString("\n  " + strings.TrimSpace(line))
+			}
+		}
+	}
+	for _, c := range calls {
+		if c.Execution == id {
+			fmt.Fprintf(&lines, "\n  %s pod: attempt %d, answer %d", stamp(c.At), c.Attempt, c.Answer)
+		}
+	}
+	return lines.String()
+}
+
 // verdict prints the counts and fails the test for what is wrong.
 func (w *world) verdict(t *testing.T) Report {
 	t.Helper()
@@ -113,7 +139,7 @@ func (w *world) verdict(t *testing.T) Report {
 	t.Log(report)
 	const most = 20
 	for _, fault := range report.Faults[:min(len(report.Faults), most)] {
-		t.Error(fault)
+		t.Errorf("%s%s", fault, w.said(executionID.FindString(fault), calls))
 	}
 	if more := len(report.Faults) - most; more > 0 {
 		t.Errorf("and %d more", more)

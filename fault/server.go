@@ -58,7 +58,7 @@ func newServer(t *testing.T, p Programs, args ...string) *Server {
 	addresses := freeAddresses(t, 2)
 	s := &Server{programs: p, dir: filepath.Join(dir, "data"), log: filepath.Join(dir, "log"), http: addresses[0], grpc: addresses[1]}
 	s.args = append([]string{
-		"--data-dir", s.dir, "--http-listen-addr", s.http, "--api-listen-addr", s.grpc, "--drain-secs", "1",
+		"--data-dir", s.dir, "--http-listen-addr", s.http, "--api-listen-addr", s.grpc, "--drain-secs", "1", "--log-level", "debug",
 		"--reap-after", reapAfter.String(), "--max-platform-failures", "100",
 	}, args...)
 	token, err := exec.Command(p.Ignited, "token", "--data-dir", s.dir, "--org", organization, "--ttl", "24h").Output()
