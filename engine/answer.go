@@ -110,13 +110,16 @@ func (a *attempt) publish(ctx context.Context, c stream.Chunk) error {
 	}
 }
 
-// keep answers what a record keeps of a header, in the order of the names until it is full. Cookies are left out: they are
-// credentials of whoever the app thinks is calling, and a record is read by a whole organization.
+// credentials never enter a record, which a whole organization reads: those that an app gives to whoever it thinks is calling, and
+// those that one which answers with what it was sent had from elsewhere.
+var credentials = []string{"Authorization", "Cookie", "Proxy-Authorization", "Set-Cookie", "Set-Cookie2"}
+
+// keep answers what a record keeps of a header, in the order of the names until it is full.
 func keep(header http.Header) http.Header {
 	kept := make(http.Header, len(header))
 	size := 0
 	for _, name := range slices.Sorted(maps.Keys(header)) {
-		if name == "Set-Cookie" || name == "Set-Cookie2" {
+		if slices.Contains(credentials, name) {
 			continue
 		}
 		for _, value := range header[name] {

@@ -105,14 +105,19 @@ func TestRecordTellsWaitsApart(t *testing.T) {
 	}
 }
 
-func TestKeepLeavesOutCookiesAndWhatIsTooMuch(t *testing.T) {
+func TestKeepLeavesOutCredentialsAndWhatIsTooMuch(t *testing.T) {
 	t.Parallel()
 	kept := keep(http.Header{
 		"Content-Type": {"text/plain"},
-		"Set-Cookie":   {"session=secret"},
 		"X-Many":       {"1", "2"},
 		"X-Much":       {strings.Repeat("x", maxHeader)},
 		"X-Over":       {"after the one that is too much"},
+
+		"Set-Cookie":          {"session=secret"},
+		"Set-Cookie2":         {"session=secret"},
+		"Authorization":       {"Bearer secret"},
+		"Cookie":              {"session=secret"},
+		"Proxy-Authorization": {"Basic secret"},
 	})
 	if len(kept) != 2 || kept.Get("Content-Type") != "text/plain" || len(kept["X-Many"]) != 2 {
 		t.Errorf("kept %v", kept)
