@@ -15,6 +15,9 @@ const (
 	// clockSkew is nap's part for work that came before its time: the clock of whoever let it come may be ahead of this one, and would
 	// do so again at once.
 	clockSkew = 5 * time.Second
+	// roomAgain is the longest pause of work that there was no room for elsewhere. It takes a place in the queue, of which an app has so many,
+	// and has the record read each time.
+	roomAgain = time.Minute
 )
 
 // postpone notes the failure in the record and lets the execution wait for its next attempt. Nothing here remembers it: the record has
@@ -33,7 +36,7 @@ func (a *attempt) postpone(ctx context.Context, o outcome, due time.Time) end {
 }
 
 // putAway stores work until it is due, by now known to its record. A short time it spends in the queue, which forgets the delay when its server
-// restarts: then it comes too early, and is put away again. So it does when there is no room for what comes later.
+// restarts: then it comes too early, and is put away again. So it does when there is no room for what comes later, until there is.
 func (w *worker) putAway(ctx context.Context, job *stream.Job, e end) error {
 	pause := e.due.Sub(w.now())
 	if pause < e.nap {
@@ -41,7 +44,7 @@ func (w *worker) putAway(ctx context.Context, job *stream.Job, e end) error {
 	}
 	if err := w.stream.EnqueueLater(ctx, job.Work, e.due, true); err != nil {
 		w.log.WarnContext(ctx, "work waits in the queue, since it cannot be stored for later", slog.String("execution", job.Execution), slog.Any("error", err))
-		return job.Return(ctx, max(e.due.Sub(w.now()), 0))
+		return job.Return(ctx, min(max(e.due.Sub(w.now()), 0), w.roomAgain))
 	}
 	w.reached(WorkPostponed)
 	if err := w.sync(ctx, job); err != nil {

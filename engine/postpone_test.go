@@ -254,3 +254,20 @@ func TestWorkThatComesBeforeItsTimeIsPutAway(t *testing.T) {
 		t.Errorf("it waits for its time: %v, %v; the pod saw attempts %q", later, err, s.seen())
 	}
 }
+
+// While there is no room for what comes later, work waits in the queue; it leaves that as soon as there is.
+func TestWorkLeavesTheQueueOnceThereIsRoomForLater(t *testing.T) {
+	t.Parallel()
+	p := newProcess(t, streamtest.Start(t), play(answering(500)), Config{})
+	p.engine.worker.roomAgain = 50 * time.Millisecond
+	p.publish(t, store.Config{})
+	policy := store.RetryPolicy{MaxAttempts: 2, InitialBackoff: time.Hour, MaxBackoff: time.Hour}
+	id := p.submitWith(t, store.Execution{Retry: policy}, nil)
+	p.withoutStream(t, "IGNITE_LATER", func() {
+		p.run().until(t, id, waits)
+	})
+	p.untilNoWork(t)
+	if later, err := p.stream.IsLater(t.Context(), id); !later || err != nil {
+		t.Errorf("it waits for its time: %v, %v", later, err)
+	}
+}

@@ -21,6 +21,9 @@ const (
 	roomPatience = 30 * time.Second
 	// slack is how much longer than a record what belongs to it is kept: it is stored before the record is.
 	slack = 2 * time.Minute
+	// lostAttempts is how many attempts may have been lost one after the other: more than the usual limit. All that there were may be thousands,
+	// of an app that said "not now" for long.
+	lostAttempts = 8
 )
 
 // settle stores the outcome, which only the holder of the attempt can.
@@ -116,13 +119,13 @@ func (a *attempt) keepResult(ctx context.Context, next store.Execution) error {
 // resultObject names the large result of an attempt. The attempt is in it, or a worker that has lost the record could overwrite what the next one stored.
 func resultObject(id string, attempt uint32) string { return fmt.Sprintf("result.%s.%d", id, attempt) }
 
-// dropResults deletes what the attempts of workers that are lost may have stored of a large result: no record is going to name it.
+// dropResults deletes what the last attempts, of workers that are lost, may have stored of a large result: no record is going to name it.
 func (a *attempt) dropResults(ctx context.Context, before store.Execution) {
 	if before.Status != store.Running {
 		return
 	}
-	for attempt := range before.Attempt {
-		a.dropResult(ctx, before.ID, attempt+1)
+	for n := range min(before.Attempt, lostAttempts) {
+		a.dropResult(ctx, before.ID, before.Attempt-n)
 	}
 }
 

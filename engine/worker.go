@@ -32,9 +32,9 @@ type worker struct {
 	gate                gate
 	metrics             metrics
 	reapAfter           time.Duration
-	// renewEvery and idle are constants but for tests, and now is the clock that due times and ages are judged by.
-	renewEvery, idle time.Duration
-	now              func() time.Time
+	// renewEvery, idle and roomAgain are constants but for tests, and now is the clock that due times and ages are judged by.
+	renewEvery, idle, roomAgain time.Duration
+	now                         func() time.Time
 	// soon asks for a sweep.
 	soon chan struct{}
 
@@ -59,6 +59,7 @@ func newWorker(c Config, d *dispatcher, m metrics) *worker {
 		reapAfter:           c.ReapAfter,
 		renewEvery:          renewEvery,
 		idle:                idleQueue,
+		roomAgain:           roomAgain,
 		now:                 time.Now,
 		soon:                make(chan struct{}, 1),
 		takers:              make(map[stream.App]*taker),
