@@ -34,6 +34,8 @@ type reaper struct {
 	after, limit time.Duration
 	// rest is what the last round had no time for.
 	rest []store.Execution
+	// missed are the executions, with the revisions of their records, whose work was not found this time, missedBefore those of the time before.
+	missed, missedBefore map[string]uint64
 }
 
 // reap looks until ctx ends.
@@ -64,6 +66,7 @@ func (r *reaper) records(ctx context.Context) (err error) {
 		if r.rest, err = r.store.Unfinished(ctx, r.after); err != nil {
 			return err
 		}
+		r.missed, r.missedBefore = make(map[string]uint64), r.missed
 	}
 	for began := time.Now(); len(r.rest) > 0; {
 		found := r.rest[0]
@@ -79,7 +82,8 @@ func (r *reaper) records(ctx context.Context) (err error) {
 	return nil
 }
 
-// look ends the execution if its work is nowhere. The record is read before its work is looked for, and ended at the revision that was read:
+// look ends the execution if its work is nowhere, and was nowhere the last time: a server that has just begun to lead a stream may not know yet
+// what was stored in it a moment ago. The record is read before its work is looked for, and ended at the revision that was read:
 // whoever takes work away writes the record first, so what was taken away meanwhile makes that a conflict.
 func (r *reaper) look(ctx context.Context, found store.Execution) error {
 	app := stream.App{Org: found.App.Org, Name: found.App.Name}
@@ -98,6 +102,10 @@ func (r *reaper) look(ctx context.Context, found store.Execution) error {
 	}
 	if there, err := r.isThere(ctx, app, record); err != nil || there {
 		return err
+	}
+	if r.missedBefore[record.ID] != record.Revision {
+		r.missed[record.ID] = record.Revision
+		return nil
 	}
 	return r.end(ctx, record)
 }

@@ -32,6 +32,12 @@ func newReaping(t *testing.T, server *streamtest.Server, name string) *reaping {
 	return &reaping{process: p, reaper: &reaper{worker: p.engine.worker, after: time.Minute, limit: patience}, registry: registry}
 }
 
+// twice looks two times: what is missing once may be on its way.
+func (r *reaper) twice(ctx context.Context) {
+	r.round(ctx)
+	r.round(ctx)
+}
+
 // old makes a record of an hour ago, and answers it. Its body is not stored.
 func (r *reaping) old(t *testing.T, body []byte) store.Execution {
 	t.Helper()
@@ -92,7 +98,7 @@ func (r *reaping) expectLost(t *testing.T, id string, words ...string) {
 func (r *reaping) expectLeftAlone(t *testing.T, id string) {
 	t.Helper()
 	before := r.record(t, id)
-	r.reaper.round(t.Context())
+	r.reaper.twice(t.Context())
 	if after := r.record(t, id); after.Revision != before.Revision {
 		t.Errorf("record %+v was ended: %+v", before, after)
 	}
@@ -107,7 +113,7 @@ func TestReaperEndsWhatNeverHadWork(t *testing.T) {
 	if err := r.store.PutPayload(t.Context(), record.RequestObject, body); err != nil {
 		t.Fatal(err)
 	}
-	r.reaper.round(t.Context())
+	r.reaper.twice(t.Context())
 	r.expectLost(t, record.ID, "has not run", "submit it again")
 	if _, err := r.store.Payload(t.Context(), record.RequestObject); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("its body: %v, want not found", err)
@@ -115,11 +121,39 @@ func TestReaperEndsWhatNeverHadWork(t *testing.T) {
 	expectReaped(t, r.registry, map[orphan]float64{recordWithoutWork: 1})
 }
 
+// Work that is not found once, and is there the next time, is not lost.
+func TestReaperLooksTwice(t *testing.T) {
+	t.Parallel()
+	r := newReaping(t, streamtest.Start(t), "reaper")
+	record := r.old(t, nil)
+	work := workOf(record)
+	pending := func(after string) {
+		t.Helper()
+		if now := r.record(t, record.ID); now.Status != store.Pending {
+			t.Fatalf("after %s it is %s", after, now.Status)
+		}
+	}
+	r.reaper.round(t.Context())
+	pending("one look")
+	if err := r.stream.Enqueue(t.Context(), work); err != nil {
+		t.Fatal(err)
+	}
+	r.reaper.round(t.Context())
+	pending("a look that found work")
+	if err := r.stream.Remove(t.Context(), work.App, work.Execution); err != nil {
+		t.Fatal(err)
+	}
+	r.reaper.round(t.Context())
+	pending("one look more")
+	r.reaper.round(t.Context())
+	r.expectLost(t, record.ID)
+}
+
 func TestReaperEndsWhatWaitsForNoAttempt(t *testing.T) {
 	t.Parallel()
 	r := newReaping(t, streamtest.Start(t), "reaper")
 	record := r.waitingAgain(t, r.old(t, nil))
-	r.reaper.round(t.Context())
+	r.reaper.twice(t.Context())
 	r.expectLost(t, record.ID, "after attempt 1", codeBroken, "the pod hung up")
 	expectReaped(t, r.registry, map[orphan]float64{recordWithoutWork: 1})
 }
@@ -128,7 +162,7 @@ func TestReaperEndsWhatADeadWorkerHeld(t *testing.T) {
 	t.Parallel()
 	r := newReaping(t, streamtest.Start(t), "reaper")
 	record := r.taken(t, r.old(t, nil), "dead")
-	r.reaper.round(t.Context())
+	r.reaper.twice(t.Context())
 	r.expectLost(t, record.ID, "worker dead", "attempt 1", "may have run")
 	expectReaped(t, r.registry, map[orphan]float64{recordWithoutWork: 1})
 }
@@ -145,7 +179,7 @@ func TestReaperDeletesPayloadsWithoutARecord(t *testing.T) {
 	for reaped(t, r.registry)[payloadWithoutRecord] == 0 {
 		select {
 		case <-time.After(2 * r.reaper.after):
-			r.reaper.round(t.Context())
+			r.reaper.twice(t.Context())
 		case <-deadline:
 			t.Fatal("the payload is not found")
 		}
@@ -153,7 +187,7 @@ func TestReaperDeletesPayloadsWithoutARecord(t *testing.T) {
 	if _, err := r.store.Payload(t.Context(), name); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("payload: %v, want not found", err)
 	}
-	r.reaper.round(t.Context())
+	r.reaper.twice(t.Context())
 	expectReaped(t, r.registry, map[orphan]float64{payloadWithoutRecord: 1})
 }
 
@@ -167,12 +201,12 @@ func TestReaperLeavesPayloadsAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r.reaper.round(t.Context())
+	r.reaper.twice(t.Context())
 	r.reaper.after = time.Millisecond
 	if err := r.store.DeletePayload(t.Context(), young); err != nil {
 		t.Fatal(err)
 	}
-	r.reaper.round(t.Context())
+	r.reaper.twice(t.Context())
 	if _, err := r.store.Payload(t.Context(), ended.RequestObject); err != nil {
 		t.Errorf("the body of what ended: %v", err)
 	}
@@ -298,9 +332,9 @@ func TestReapersOfSeveralProcessesCountOnce(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		second.reaper.round(t.Context())
+		second.reaper.twice(t.Context())
 	}()
-	first.reaper.round(t.Context())
+	first.reaper.twice(t.Context())
 	<-done
 	for _, id := range ids {
 		first.expectLost(t, id)
@@ -317,6 +351,10 @@ func TestReaperLooksThroughALongQueueInRounds(t *testing.T) {
 	r.reaper.limit = 0
 	for range 3 {
 		r.old(t, nil)
+	}
+	for range 3 {
+		r.reaper.round(t.Context())
+		expectReaped(t, r.registry, nil)
 	}
 	for n := range 3 {
 		expectReaped(t, r.registry, map[orphan]float64{recordWithoutWork: float64(n)})
@@ -336,7 +374,7 @@ func TestReaperOutlivesAnOutage(t *testing.T) {
 	r.reaper.round(short)
 	server.Resume(t)
 	r.untilConnected(t)
-	r.reaper.round(t.Context())
+	r.reaper.twice(t.Context())
 	r.expectLost(t, record.ID)
 }
 
