@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"google.golang.org/grpc/metadata"
@@ -39,12 +40,17 @@ func (s *service) submitBatch(ctx context.Context, r *ignitev1.InvokeAsyncBatchR
 		sideBySide(len(results), batchWidth, func(i int) {
 			results[i] = s.submitEntry(ctx, app, r.GetRequests()[i])
 		})
+		if !slices.ContainsFunc(results, isAccepted) {
+			return &ignitev1.InvokeAsyncBatchResponse{Results: results}, nil
+		}
 		if err := s.syncSubmissions(ctx); err != nil {
 			return nil, fmt.Errorf("a batch for %s: %w", app, err)
 		}
 		return &ignitev1.InvokeAsyncBatchResponse{Results: results}, nil
 	})
 }
+
+func isAccepted(r *ignitev1.InvokeAsyncResult) bool { return r.GetError() == nil }
 
 func (s *service) checkBatch(r *ignitev1.InvokeAsyncBatchRequest, keys []string) error {
 	if n := len(r.GetRequests()); n < 1 || n > maxBatch {

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	ignitev1 "dodil.io/ignite/proto/dodil/ignite/v1"
 	"dodil.io/ignite/store"
@@ -44,7 +45,12 @@ func TestSubmissionsWhileNATSIsAway(t *testing.T) {
 		"large": func(ctx context.Context) error { _, err := s.client.InvokeAsync(ctx, large); return err },
 		"keyed": func(ctx context.Context) error { _, err := s.client.InvokeAsync(ctx, keyed); return err },
 		"batch": func(ctx context.Context) error {
-			_, err := s.client.InvokeAsyncBatch(ctx, batchOf(small, large))
+			answer, err := s.client.InvokeAsyncBatch(ctx, batchOf(small, large))
+			for _, entry := range answer.GetResults() {
+				refusal := must(status.New(codes.Code(entry.GetError().GetCode()), entry.GetError().GetMessage()).WithDetails(
+					&errdetails.RetryInfo{RetryDelay: durationpb.New(time.Duration(entry.GetError().GetRetryAfterMs()) * time.Millisecond)}))
+				err = refusal.Err()
+			}
 			return err
 		},
 		"redrive": func(ctx context.Context) error {
