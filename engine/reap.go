@@ -32,10 +32,11 @@ type reaper struct {
 	*worker
 	// after is how old something must be to count as lost, limit how long a round may look at what has not ended.
 	after, limit time.Duration
-	// rest is what the last round had no time for.
-	rest []store.Execution
-	// missed are the executions, with the revisions of their records, whose work was not found this time, missedBefore those of the time before.
-	missed, missedBefore map[string]uint64
+	// rest is what the last round had no time for, missed what is to be looked at once more, with the revision that its record had when its
+	// work was not found.
+	rest, missed []store.Execution
+	// orphans are the payloads that had no record in the last round.
+	orphans map[string]bool
 }
 
 // reap looks until ctx ends.
@@ -61,12 +62,14 @@ func (r *reaper) round(ctx context.Context) {
 }
 
 // records ends executions whose work is nowhere, beginning with those for which the last round had no time.
-func (r *reaper) records(ctx context.Context) (err error) {
+func (r *reaper) records(ctx context.Context) error {
 	if len(r.rest) == 0 {
-		if r.rest, err = r.store.Unfinished(ctx, r.after); err != nil {
+		unfinished, err := r.store.Unfinished(ctx, r.after)
+		if err != nil {
 			return err
 		}
-		r.missed, r.missedBefore = make(map[string]uint64), r.missed
+		// The store answers in parts, so what was missed need not be in this one.
+		r.rest, r.missed = append(r.missed, unfinished...), nil
 	}
 	for began := time.Now(); len(r.rest) > 0; {
 		found := r.rest[0]
@@ -103,8 +106,8 @@ func (r *reaper) look(ctx context.Context, found store.Execution) error {
 	if there, err := r.isThere(ctx, app, record); err != nil || there {
 		return err
 	}
-	if r.missedBefore[record.ID] != record.Revision {
-		r.missed[record.ID] = record.Revision
+	if found.Revision != record.Revision {
+		r.missed = append(r.missed, store.Execution{ID: record.ID, Org: record.Org, App: record.App, Revision: record.Revision})
 		return nil
 	}
 	return r.end(ctx, record)
@@ -183,13 +186,19 @@ func lossOf(record store.Execution) string {
 	return text
 }
 
-// payloads deletes those without a record.
+// payloads deletes those without a record, which had none the last time either, for the reason that look has.
 func (r *reaper) payloads(ctx context.Context) error {
 	orphans, err := r.store.OrphanedPayloads(ctx, r.after)
 	if err != nil {
 		return err
 	}
+	before := r.orphans
+	r.orphans = make(map[string]bool)
 	for _, name := range orphans {
+		if !before[name] {
+			r.orphans[name] = true
+			continue
+		}
 		if err := r.store.DeletePayload(ctx, name); err != nil {
 			return err
 		}

@@ -121,6 +121,25 @@ func TestReaperEndsWhatNeverHadWork(t *testing.T) {
 	expectReaped(t, r.registry, map[orphan]float64{recordWithoutWork: 1})
 }
 
+// A payload without a record is looked at twice, too.
+func TestReaperLooksTwiceForTheRecordOfAPayload(t *testing.T) {
+	t.Parallel()
+	r := newReaping(t, streamtest.Start(t), "reaper")
+	r.reaper.after = time.Nanosecond
+	id := store.NewExecutionID()
+	body := large(2 * store.MaxInline)
+	if err := r.store.PutPayload(t.Context(), objectOf(id, body), body); err != nil {
+		t.Fatal(err)
+	}
+	r.reaper.round(t.Context())
+	r.update(t, r.createRecord(t, id, objectOf(id, body)), func(e *store.Execution) { e.Status = store.Failed })
+	r.reaper.round(t.Context())
+	if _, err := r.store.Payload(t.Context(), objectOf(id, body)); err != nil {
+		t.Errorf("payload: %v", err)
+	}
+	expectReaped(t, r.registry, nil)
+}
+
 // Work that is not found once, and is there the next time, is not lost.
 func TestReaperLooksTwice(t *testing.T) {
 	t.Parallel()

@@ -95,7 +95,7 @@ func (w *world) step() {
 // reap looks for what is lost, however young it is: nobody submits in this moment, so what was accepted must be found not lost.
 func (w *world) reap() {
 	r := &reaper{worker: w.gateway.engine.worker, after: time.Nanosecond, limit: patience}
-	r.round(w.t.Context())
+	r.twice(w.t.Context())
 }
 
 // calm ends what is out of the ordinary, so that all that is left is for the engines to finish.
