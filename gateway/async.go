@@ -93,9 +93,12 @@ func (s *service) submit(ctx context.Context, c submission) (id string, err erro
 		return claimed.id(), nil
 	}
 	left, err := s.accept(ctx, claimed)
+	mine := claimed.id() == c.id()
+	if err == nil && !mine {
+		err = s.confirm(ctx, claimed, &left)
+	}
 	if err != nil {
-		// Whoever made the claim takes it back.
-		s.undo(ctx, left, claimed, claimed.id() == c.id(), err)
+		s.undo(ctx, left, claimed, mine, err)
 		return "", fmt.Errorf("accept execution %s: %w", claimed.id(), err)
 	}
 	return claimed.id(), nil

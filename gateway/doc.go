@@ -23,7 +23,8 @@
 // The order of a submission: key claimed, large body put aside, record and work stored side by side, one sync, the id answered. With a key the
 // work comes before the record, so that a repetition that finds the record finds an accepted execution, and one that finds none goes on in
 // its place, under its id. What a submission left that was refused is taken away before the refusal is told, and its key is
-// free; if NATS did not answer, what it was to store may be stored, and with it the key stays.
+// free; if NATS did not answer, what it was to store may be stored, and with it the key stays. A repetition that went on while the first was refused
+// is not told an id but to try again.
 //
 // A submission that was cut off may leave work, a large body or a record without its counterpart, under an id that nobody was told: the engine's reaper
 // ends and deletes them.

@@ -9,8 +9,11 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"dodil.io/ignite/engine/pod"
 	ignitev1 "dodil.io/ignite/proto/dodil/ignite/v1"
@@ -111,4 +114,19 @@ func (s *service) claim(ctx context.Context, c submission) (claimed submission, 
 		return c, false, nil
 	}
 	return c, err == nil, err
+}
+
+// confirm looks whether the claim of another, under which c was stored, still holds: that submission may have been refused meanwhile, and what
+// both stored be taken away.
+func (s *service) confirm(ctx context.Context, c submission, left *remains) error {
+	err := s.cfg.Store.ConfirmKey(ctx, c.org, c.app.AppRef, c.key, claimOf(c))
+	switch {
+	case errors.Is(err, store.ErrConflict):
+		f := newFault(codes.Unavailable, "the first submission with this idempotency key was refused while it was repeated: try again")
+		f.details = []protoadapt.MessageV1{&errdetails.RetryInfo{RetryDelay: durationpb.New(100 * time.Millisecond)}}
+		return f
+	case err != nil:
+		left.created, left.doubtful = false, true
+	}
+	return err
 }

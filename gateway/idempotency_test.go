@@ -313,3 +313,66 @@ func TestKeyedSubmissionIsToldOnlyFromDisk(t *testing.T) {
 		t.Errorf("it became %s, before %s", again, first)
 	}
 }
+
+// A submission is refused while a repetition of it, which found its claim, is about to be accepted. What the one takes away the other must not
+// be told to have, and one key never becomes two executions.
+func TestRepetitionOfASubmissionThatIsBeingRefused(t *testing.T) {
+	t.Parallel()
+	claimed, refuse, queued, accept := make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
+	var claims, works atomic.Int32
+	s := startSized(t, 256<<20, 64<<20, func(c *gateway.Config) {
+		c.Reached = func(b gateway.Boundary) {
+			switch {
+			case b == gateway.KeyClaimed && claims.Add(1) == 1:
+				close(claimed)
+				<-refuse
+			case b == gateway.WorkQueued && works.Add(1) == 1:
+				close(queued)
+				<-accept
+			}
+		}
+	})
+	ref := s.publish(t, "acme", "hello", http.NotFoundHandler())
+	submit := func(answer chan<- error) {
+		r := order()
+		r.Body = make([]byte, store.MaxInline+1)
+		_, err := s.client.InvokeAsync(s.as(t, "acme"), r)
+		answer <- err
+	}
+	first, second := make(chan error, 1), make(chan error, 1)
+	go submit(first)
+	<-claimed
+	go submit(second)
+	<-queued
+	const filler = "request.filler"
+	if err := s.store.KeepPayload(t.Context(), filler, make([]byte, 60<<20), time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	close(refuse)
+	wantCode(t, <-first, codes.ResourceExhausted, "the storage is full")
+	close(accept)
+	err := <-second
+	wantCode(t, err, codes.Unavailable, "try again")
+	wantRetryInfo(t, err)
+	if err := s.store.DeletePayload(t.Context(), filler); err != nil {
+		t.Fatal(err)
+	}
+
+	r := order()
+	r.Body = make([]byte, store.MaxInline+1)
+	id := s.submit(t, r)
+	if again := s.submit(t, proto.CloneOf(r)); again != id {
+		t.Errorf("repeated it became %s, before %s", again, id)
+	}
+	if works, payloads := s.stored(t); works != 1 || payloads != 2 {
+		t.Errorf("%d works and %d pieces of payloads are stored", works, payloads)
+	}
+	if work := s.take(t, ref); work.Execution != id {
+		t.Errorf("the work is of %s, want %s", work.Execution, id)
+	}
+	for other, status := range s.records(t) {
+		if want := store.Pending; (other == id) != (status == want) {
+			t.Errorf("%s, of which nobody was told, is %s", other, status)
+		}
+	}
+}

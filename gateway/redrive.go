@@ -193,7 +193,7 @@ func (s *service) redrivenBefore(ctx context.Context, record store.Execution) (i
 	if claimed.id() != c.id() {
 		return "", gone
 	}
-	if err := s.cfg.Store.ReleaseKey(ctx, c.org, record.App, c.key, claimOf(c)); err != nil {
+	if _, err := s.cfg.Store.ReleaseKey(ctx, c.org, record.App, c.key, claimOf(c)); err != nil {
 		return "", err
 	}
 	return "", gone

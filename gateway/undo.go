@@ -30,8 +30,9 @@ func unheard(err error) bool {
 }
 
 // undo takes away what a refused submission left, so that it looks neither accepted nor claimed. What may be run all the same stays whole,
-// with the key that leads to it: if nothing is known of a write, or if a repetition made the record meanwhile. What stays without
-// its counterpart is found by the engine's reaper.
+// with the key that leads to it: if nothing is known of a write, or if a repetition made the record meanwhile. claimed says that c made the claim
+// on its key; who goes on under another's leaves to that one what both have stored. What stays without its counterpart is found by the
+// engine's reaper.
 //
 // While NATS does not answer this takes long and comes to little, and nobody waits for it.
 func (s *service) undo(ctx context.Context, left remains, c submission, claimed bool, reason error) {
@@ -47,12 +48,7 @@ func (s *service) undo(ctx context.Context, left remains, c submission, claimed 
 }
 
 func (s *service) takeAway(ctx context.Context, left remains, c submission, claimed bool) {
-	switch {
-	case left.created:
-		if !s.takeBack(ctx, left.record) {
-			return
-		}
-	case left.doubtful || c.key != "" && s.recorded(ctx, c):
+	if !s.isRefused(ctx, left, c, claimed) {
 		return
 	}
 	var errs []error
@@ -62,13 +58,31 @@ func (s *service) takeAway(ctx context.Context, left remains, c submission, clai
 	if left.aside {
 		errs = append(errs, s.cfg.Store.DeletePayload(ctx, left.record.RequestObject))
 	}
-	if claimed && c.key != "" {
-		errs = append(errs, s.cfg.Store.ReleaseKey(ctx, c.org, c.app.AppRef, c.key, claimOf(c)))
-	}
 	if err := errors.Join(errs...); err != nil {
-		s.log.LogAttrs(ctx, slog.LevelWarn, "something of a refused execution is left behind",
-			slog.String("execution", c.id()), slog.String("error", err.Error()))
+		s.logLeft(ctx, c, err)
 	}
+}
+
+// isRefused sees to it that c is not accepted any more, by nobody, and reports whether that is certain.
+func (s *service) isRefused(ctx context.Context, left remains, c submission, claimed bool) bool {
+	switch {
+	case left.created:
+		return s.takeBack(ctx, left.record)
+	case left.doubtful || c.key != "" && !claimed:
+		return false
+	case c.key == "":
+		return true
+	}
+	refused, err := s.cfg.Store.ReleaseKey(ctx, c.org, c.app.AppRef, c.key, claimOf(c))
+	if err != nil {
+		s.logLeft(ctx, c, err)
+	}
+	return refused
+}
+
+func (s *service) logLeft(ctx context.Context, c submission, err error) {
+	s.log.LogAttrs(ctx, slog.LevelWarn, "something of a refused execution is left behind",
+		slog.String("execution", c.id()), slog.String("error", err.Error()))
 }
 
 // takeBack ends a record whose work could not be queued, so that nobody waits for it and it goes with its retention, and reports
@@ -82,10 +96,4 @@ func (s *service) takeBack(ctx context.Context, record store.Execution) bool {
 		return false
 	}
 	return true
-}
-
-// recorded reports whether c has a record, or may have one.
-func (s *service) recorded(ctx context.Context, c submission) bool {
-	_, err := s.cfg.Store.Execution(ctx, c.org, c.id())
-	return !errors.Is(err, store.ErrNotFound)
 }

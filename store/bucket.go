@@ -140,7 +140,7 @@ func executionsConfig(o Options) jetstream.StreamConfig {
 	}
 }
 
-// idempotencyConfig is made as a stream too: a claim that is released leaves no marker.
+// idempotencyConfig is made as a stream too: a claim is replaced by compare-and-set, and leaves with its time without a marker.
 func idempotencyConfig(o Options) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:        "KV_" + idempotencyBucket,

@@ -86,8 +86,8 @@ func (w *world) exercise() {
 			w.Errorf("%+v holds the key, %v; want %+v", holds, err, step.wanted)
 		}
 	}
-	if err := w.reads.ReleaseKey(w.Context(), "acme", hello, key, mine); err != nil {
-		w.Error(err)
+	if refused, err := w.reads.ReleaseKey(w.Context(), "acme", hello, key, mine); err != nil || !refused {
+		w.Errorf("released: %v, %v", refused, err)
 	}
 	if holds, err := w.drops.ClaimKey(w.Context(), "acme", hello, key, other); err != nil || holds != other {
 		w.Errorf("%+v holds the key that was released, %v; want %+v", holds, err, other)

@@ -70,7 +70,8 @@
 // # Idempotency keys
 //
 // ClaimKey is one write that expects nothing there, so of all who use a key at a time one gets it and all learn who. It comes before everything
-// else of a submission; who finds its own request there, without a record, goes on under that claim's id.
+// else of a submission; who finds its own request there, without a record, goes on under that claim's id. A submission that is refused releases
+// its claim before it takes away what it stored, and who goes on under another's claim confirms it after the record: see idempotency.go.
 //
 // # Apps, versions, hosts
 //

@@ -100,21 +100,54 @@ func TestReleaseKey(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	first, second := newClaim("a"), newClaim("b")
-	release := func(mine store.Claim) {
+	release := func(mine store.Claim, want bool) {
 		t.Helper()
-		if err := s.ReleaseKey(t.Context(), "caller.org", hello, "key", mine); err != nil {
-			t.Errorf("release: %v", err)
+		if refused, err := s.ReleaseKey(t.Context(), "caller.org", hello, "key", mine); err != nil || refused != want {
+			t.Errorf("release: %v, %v; want %v", refused, err, want)
 		}
 	}
-	release(first) // which nobody holds
+	release(first, false) // which nobody holds
 	claimKey(t, s, "key", first)
-	release(second)
+	release(second, false)
 	if holds := claimKey(t, s, "key", second); holds != first {
 		t.Errorf("%+v holds the key after somebody else released it, want %+v", holds, first)
 	}
-	release(first)
+	confirm := func(mine store.Claim, want error) {
+		t.Helper()
+		wantError(t, s.ConfirmKey(t.Context(), "caller.org", hello, "key", mine), want)
+	}
+	confirm(first, nil)
+	release(first, true)
+	release(first, false)
+	confirm(first, store.ErrConflict)
 	if holds := claimKey(t, s, "key", second); holds != second {
 		t.Errorf("%+v holds the key that was released, want %+v", holds, second)
+	}
+	confirm(first, store.ErrConflict)
+	confirm(second, nil)
+}
+
+// Of a release and a repetition that makes the record at the same time, one gives way.
+func TestKeyIsReleasedOrConfirmed(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	for n := range 50 {
+		mine, key := newClaim("a"), fmt.Sprint(n)
+		claimKey(t, s, key, mine)
+		var group sync.WaitGroup
+		var refused bool
+		var releaseErr, confirmErr error
+		group.Go(func() { refused, releaseErr = s.ReleaseKey(t.Context(), "caller.org", hello, key, mine) })
+		group.Go(func() {
+			if _, err := s.CreateExecution(t.Context(), store.Execution{ID: mine.Execution, Org: "caller.org", App: hello}); err != nil {
+				t.Error(err)
+			}
+			confirmErr = s.ConfirmKey(t.Context(), "caller.org", hello, key, mine)
+		})
+		group.Wait()
+		if releaseErr != nil || refused != errors.Is(confirmErr, store.ErrConflict) || refused == (confirmErr == nil) {
+			t.Fatalf("refused: %v, %v; confirmed: %v", refused, releaseErr, confirmErr)
+		}
 	}
 }
 
@@ -125,8 +158,8 @@ func TestKeyOfARecordIsNotReleased(t *testing.T) {
 	created := createExecution(t, s)
 	mine := store.Claim{Execution: created.ID, Fingerprint: "a"}
 	claimKey(t, s, "key", mine)
-	if err := s.ReleaseKey(t.Context(), created.Org, hello, "key", mine); err != nil {
-		t.Fatal(err)
+	if refused, err := s.ReleaseKey(t.Context(), created.Org, hello, "key", mine); err != nil || refused {
+		t.Fatalf("released: %v, %v", refused, err)
 	}
 	if holds := claimKey(t, s, "key", newClaim("a")); holds != mine {
 		t.Errorf("%+v holds the key, want %+v", holds, mine)
@@ -163,7 +196,7 @@ func TestClaimKeyWhenServerIsGone(t *testing.T) {
 	defer cancel()
 	_, err := s.ClaimKey(ctx, "caller.org", hello, "key", newClaim("a"))
 	wantError(t, err, store.ErrUnavailable)
-	if err := s.ReleaseKey(ctx, "caller.org", hello, "key", newClaim("a")); !errors.Is(err, store.ErrUnavailable) {
+	if _, err := s.ReleaseKey(ctx, "caller.org", hello, "key", newClaim("a")); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("release: %v", err)
 	}
 }

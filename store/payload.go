@@ -24,17 +24,13 @@ const (
 )
 
 // PutPayload stores the large body of a request under name, in place of what was there, until DeletePayload. Acknowledged but not synced
-// on return. ErrFull already when only what KeepPayload stores still has room; nothing of it is left then.
+// on return. ErrFull already when only what KeepPayload stores still has room. If it fails, a part may be stored: nobody else can know whether
+// another is storing the same.
 func (s *Store) PutPayload(ctx context.Context, name string, body []byte) error {
 	if err := s.payloadRoom.admit(ctx); err != nil {
 		return fmt.Errorf("put payload %s: %w", name, err)
 	}
-	err := s.storePayload(ctx, name, body, 0)
-	if errors.Is(err, ErrFull) {
-		// What is not full is too small for the rest: it shall not be taken up by a part that nobody can use.
-		err = errors.Join(err, s.DeletePayload(ctx, name))
-	}
-	if err != nil {
+	if err := s.storePayload(ctx, name, body, 0); err != nil {
 		return fmt.Errorf("put payload %s: %w", name, err)
 	}
 	return nil

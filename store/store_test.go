@@ -317,7 +317,8 @@ func TestLostRequestsAreGivenUp(t *testing.T) {
 		"read payload":     func() error { _, err := s.Payload(ctx, "request.x"); return err },
 		"delete payload":   func() error { return s.DeletePayload(ctx, "request.x") },
 		"claim key":        func() error { _, err := s.ClaimKey(ctx, e.Org, hello, "key", newClaim("a")); return err },
-		"release key":      func() error { return s.ReleaseKey(ctx, e.Org, hello, "key", newClaim("a")) },
+		"release key":      func() error { _, err := s.ReleaseKey(ctx, e.Org, hello, "key", newClaim("a")); return err },
+		"confirm key":      func() error { return s.ConfirmKey(ctx, e.Org, hello, "key", newClaim("a")) },
 	} {
 		calls.Go(func() {
 			if err := call(); !errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
