@@ -20,6 +20,8 @@ const (
 	maxSettling = 256
 	// gather is how long a taker waits for more slots once one is free while work waits: one request to the queue for several jobs.
 	gather = time.Millisecond
+	// askAgain is how often a taker asks for a place that others have: nobody tells it when they give one back.
+	askAgain = time.Second
 	// hopeless is how many jobs are taken at once of an app that cannot run them, to end them.
 	hopeless = 16
 )
@@ -191,17 +193,31 @@ func (t *taker) room(ctx context.Context) (int, error) {
 			}
 			continue
 		}
-		if n = t.budget.reserve(n, t.inHand()); n > 0 {
-			return n, nil
+		reserved := t.budget.reserve(n, t.inHand())
+		if reserved > 0 {
+			return reserved, nil
 		}
 		waited = true
-		select {
-		case <-changed:
-		case <-t.moved:
-		case <-ctx.Done():
-			return 0, context.Cause(ctx)
+		if err := t.await(ctx, changed, n > 0); err != nil {
+			return 0, err
 		}
 	}
+}
+
+// await returns when there may be room: for a job of the app, or, if others have the places, in the process.
+func (t *taker) await(ctx context.Context, changed <-chan struct{}, taken bool) error {
+	var again <-chan time.Time
+	if taken {
+		again = time.After(askAgain)
+	}
+	select {
+	case <-changed:
+	case <-t.moved:
+	case <-again:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return nil
 }
 
 // allowed takes off what is between queue and slot already, and stays under the bound of outcomes in memory.

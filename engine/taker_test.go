@@ -109,3 +109,26 @@ func TestTakerStaysWhileWorkIsHeldAnywhere(t *testing.T) {
 		t.Errorf("it was taken over after %v, want one AckWait of %v", waited, ackWait)
 	}
 }
+
+// An app whose calls take long does not wait for one of them to end when others have given their places back.
+func TestTakerGetsPlacesThatOthersGiveBack(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, b *bench) {
+		b.shelf.publish(store.Config{})
+		places := &budget{most: 2}
+		tk := newTaker(&worker{dispatch: b.dispatcher, budget: places}, appOf(testApp))
+		for range 2 { // one is the other's
+			places.enter()
+			places.reserve(1, 0)
+		}
+		tk.in[placed] = 1 // which lasts
+		go func() {
+			synctest.Wait()
+			places.release(1)
+		}()
+		began := time.Now()
+		n, err := tk.room(t.Context())
+		if waited := time.Since(began); n != 1 || err != nil || waited > 2*askAgain {
+			t.Errorf("room for %d, %v, after %v", n, err, waited)
+		}
+	})
+}
