@@ -1,9 +1,14 @@
 package engine
 
 import (
+	"net/http"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"dodil.io/ignite/store"
+	"dodil.io/ignite/stream/streamtest"
 )
 
 // A stop takes the drain time once, however long the gateway drains before the engine does.
@@ -25,4 +30,36 @@ func TestDrainTimeBeginsWithStopTaking(t *testing.T) {
 			t.Errorf("%v are left in the end", got)
 		}
 	})
+}
+
+// While the last calls end, nothing is asked of the queue any more, which would be asked as fast as the processor allows.
+func TestStoppedWorkerAsksForNothing(t *testing.T) {
+	t.Parallel()
+	server := streamtest.Start(t)
+	called, released := make(chan struct{}, 1), make(chan struct{})
+	release := sync.OnceFunc(func() { close(released) })
+	defer release()
+	p := newProcess(t, server, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		called <- struct{}{}
+		<-released
+	}), Config{})
+	p.publish(t, store.Config{})
+	p.run()
+	id := p.submit(t, nil)
+	receive(t, called, "call")
+	p.engine.StopTaking()
+	asked, err := server.Conn.SubscribeSync("$JS.API.CONSUMER.MSG.NEXT.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 0; ; n++ {
+		if _, err := asked.NextMsg(200 * time.Millisecond); err != nil {
+			break
+		}
+		if n == 10 { // what was on its way
+			t.Fatal("it goes on asking for work")
+		}
+	}
+	release()
+	expect(t, p.untilEnd(t, id), store.Completed, "")
 }

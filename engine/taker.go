@@ -77,7 +77,7 @@ func (t *taker) serve(taking, calls context.Context) error {
 		return err
 	}
 	defer t.closeQueue(taking, queue)
-	for {
+	for taking.Err() == nil {
 		n, err := t.room(taking)
 		if err != nil {
 			return err
@@ -96,6 +96,7 @@ func (t *taker) serve(taking, calls context.Context) error {
 			return err
 		}
 	}
+	return nil // run looks at taking
 }
 
 // listen waits for the next job of a queue that had none. It asks for one only: an app that has no work is not to keep places from others.
