@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -74,7 +75,23 @@ func (w *worker) dismiss(ctx context.Context, job *stream.Job, e end) error {
 		w.dropRequest(ctx, job, e.record.RequestObject)
 		w.reached(RequestDropped)
 	}
-	return w.acknowledge(ctx, job)
+	if err := w.acknowledge(ctx, job); err != nil || e.record.ID != "" {
+		return err
+	}
+	return w.putBack(ctx, job)
+}
+
+// putBack stores work again that was dropped for want of a record, if it has one by now: whoever repeats a submission by its key may have taken
+// the work that was there for its own.
+func (w *worker) putBack(ctx context.Context, job *stream.Job) error {
+	record, err := w.store.Execution(ctx, job.Owner, job.Execution)
+	switch {
+	case errors.Is(err, store.ErrNotFound), err == nil && record.Status.Terminal():
+		return nil
+	case err != nil:
+		return fmt.Errorf("look for a record after its work was dropped: %w", err)
+	}
+	return w.stream.Enqueue(ctx, job.Work)
 }
 
 func (w *worker) sync(ctx context.Context, job *stream.Job) error {

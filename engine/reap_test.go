@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -406,4 +407,30 @@ func TestRunningEngineMovesWhatIsDue(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, p.untilEnd(t, record.ID), store.Completed, "")
+}
+
+// A repetition of a submission may find the work of the first, and make the record, in the moment in which that work is dropped.
+func TestWorkWhoseRecordComesWhileItIsDropped(t *testing.T) {
+	t.Parallel()
+	var p *process
+	id := store.NewExecutionID()
+	acknowledged := make(chan Boundary, 10)
+	var first atomic.Bool
+	p = newProcess(t, streamtest.Start(t), http.HandlerFunc(echo), Config{Reached: func(b Boundary) {
+		if b == JobAcknowledged {
+			if first.CompareAndSwap(false, true) {
+				p.createRecord(t, id, "")
+			}
+			acknowledged <- b
+		}
+	}})
+	p.engine.worker.now = func() time.Time { return time.Now().Add(time.Hour) }
+	p.publish(t, store.Config{})
+	p.enqueue(t, id, []byte("late"))
+	p.run()
+	for range 2 {
+		receive(t, acknowledged, "acknowledgement")
+	}
+	expect(t, p.record(t, id), store.Completed, "")
+	p.untilNoWork(t)
 }

@@ -117,15 +117,19 @@ func (s *service) claim(ctx context.Context, c submission) (claimed submission, 
 }
 
 // confirm looks whether the claim of another, under which c was stored, still holds: that submission may have been refused meanwhile, and what
-// both stored be taken away.
+// both stored be taken away. Then it stores the work once more: what was there before the record may have been dropped for want of it. Work that
+// comes after the end does nothing.
 func (s *service) confirm(ctx context.Context, c submission, left *remains) error {
 	err := s.cfg.Store.ConfirmKey(ctx, c.org, c.app.AppRef, c.key, claimOf(c))
-	switch {
-	case errors.Is(err, store.ErrConflict):
+	if errors.Is(err, store.ErrConflict) {
 		f := newFault(codes.Unavailable, "the first submission with this idempotency key was refused while it was repeated: try again")
 		f.details = []protoadapt.MessageV1{&errdetails.RetryInfo{RetryDelay: durationpb.New(100 * time.Millisecond)}}
 		return f
-	case err != nil:
+	}
+	if err == nil {
+		err = s.enqueue(ctx, left, left.record.DueAt)
+	}
+	if err != nil {
 		left.created, left.doubtful = false, true
 	}
 	return err

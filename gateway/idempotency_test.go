@@ -19,6 +19,7 @@ import (
 	"dodil.io/ignite/gateway"
 	ignitev1 "dodil.io/ignite/proto/dodil/ignite/v1"
 	"dodil.io/ignite/store"
+	"dodil.io/ignite/stream"
 )
 
 // order is a request with everything that tells it from another.
@@ -374,5 +375,31 @@ func TestRepetitionOfASubmissionThatIsBeingRefused(t *testing.T) {
 		if want := store.Pending; (other == id) != (status == want) {
 			t.Errorf("%s, of which nobody was told, is %s", other, status)
 		}
+	}
+}
+
+// The work of a submission that was cut off is dropped while a repetition makes its record.
+func TestRepetitionWhoseWorkIsDropped(t *testing.T) {
+	t.Parallel()
+	var s *setup
+	var works atomic.Int32
+	s = start(t, func(c *gateway.Config) {
+		c.Reached = func(b gateway.Boundary) {
+			switch {
+			case b == gateway.WorkQueued && works.Add(1) == 1:
+				panic("cut off")
+			case b == gateway.RecordCreated:
+				for id := range s.records(t) {
+					_ = s.stream.Remove(t.Context(), stream.App{Org: "acme", Name: "hello"}, id)
+				}
+			}
+		}
+	})
+	ref := s.publish(t, "acme", "hello", http.NotFoundHandler())
+	_, err := s.client.InvokeAsync(s.as(t, "acme"), order())
+	wantCode(t, err, codes.Internal)
+	id := s.submit(t, order())
+	if work := s.take(t, ref); work.Execution != id {
+		t.Errorf("the work is of %s, want %s", work.Execution, id)
 	}
 }
