@@ -70,7 +70,7 @@ func (a *attempt) exchange(ctx context.Context, t pod.Target, r pod.Request, o *
 	}
 	defer func() { _ = response.Body.Close() }() // read to its end, or of no more interest
 	a.reached(AnswerBegun)
-	a.expires = time.Now().Add(r.Clocks.Total + a.store.Retention() + slack)
+	a.expires = time.Now().Add(r.Clocks.Total + a.store.Retention() + outputSlack)
 	if err := a.read(ctx, response, o); err != nil {
 		return err
 	}

@@ -19,8 +19,10 @@ const (
 	concludeLimit = time.Minute
 	// roomPatience is how long a full store is asked to take the answer, and then once more as long to take the outcome without it.
 	roomPatience = 30 * time.Second
-	// slack is how much longer than a record what belongs to it is kept: it is stored before the record is.
-	slack = 2 * time.Minute
+	// outputSlack is how much longer than its attempt can take, and than the retention, output is kept: what ends the record may have to
+	// wait for NATS. resultSlack is for a result, which is stored just before its record: JetStream counts in seconds.
+	outputSlack = 2 * time.Minute
+	resultSlack = 2 * time.Second
 	// lostAttempts is how many attempts may have been lost one after the other: more than the usual limit. All that there were may be thousands,
 	// of an app that said "not now" for long.
 	lostAttempts = 8
@@ -89,6 +91,7 @@ func (a *attempt) write(ctx context.Context, o outcome) (store.Execution, error)
 	next := o.record(a.held)
 	if len(next.Result) > store.MaxInline {
 		next.ResultObject = resultObject(next.ID, next.Attempt)
+		next.ExpiresAt = time.Now().Add(a.store.Retention())
 		if err := a.keepResult(ctx, next); err != nil {
 			return store.Execution{}, err
 		}
@@ -109,7 +112,7 @@ func (a *attempt) keepResult(ctx context.Context, next store.Execution) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resultLimit)
 	defer cancel()
 	a.kept = true
-	err := a.store.KeepPayload(ctx, next.ResultObject, next.Result, time.Now().Add(a.store.Retention()+slack))
+	err := a.store.KeepPayload(ctx, next.ResultObject, next.Result, next.ExpiresAt.Add(resultSlack))
 	if errors.Is(err, store.ErrFull) {
 		return fmt.Errorf("%w: %w", errNoRoom, err)
 	}

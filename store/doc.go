@@ -20,8 +20,8 @@
 //
 // What belongs to an execution leaves with it, by TTLs that JetStream keeps, and waits for nobody:
 //
-//	record that has ended        Options.Retention after its end: ExpiresAt
-//	result, request kept         when KeepPayload was told: a little after the record that names it
+//	record that has ended        ExpiresAt: Options.Retention after its end, or since its large result was stored
+//	result, request kept         when KeepPayload was told: within seconds of the record that names it
 //	record that has not ended    never: its work in the queue sees to it that it ends
 //	request of such a record     when DeletePayload is called, at the record's end
 //	idempotency key              a day after it was claimed, or Options.Retention if that is shorter: never after its record

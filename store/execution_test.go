@@ -186,6 +186,31 @@ func TestTerminalRecordExpires(t *testing.T) {
 	}
 }
 
+// A writer who has stored a large result says when both leave.
+func TestTerminalRecordExpiresWhenItsWriterSaid(t *testing.T) {
+	t.Parallel()
+	s := open(t, streamtest.Start(t), store.Options{Retention: time.Hour})
+	ended := createExecution(t, s)
+	said := time.Now().Add(time.Second)
+	ended.Status, ended.ExpiresAt = store.Failed, said
+	ended, err := s.UpdateExecution(t.Context(), ended)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !ended.ExpiresAt.Equal(said) {
+		t.Errorf("it says that it leaves at %v, not %v", ended.ExpiresAt, said)
+	}
+	for deadline := time.Now().Add(patience); ; {
+		_, err := s.Execution(t.Context(), ended.Org, ended.ID)
+		if errors.Is(err, store.ErrNotFound) {
+			return
+		}
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("record did not expire: %v", err)
+		}
+	}
+}
+
 // When new executions are refused for lack of room, those that run can still store their end.
 func TestRoomIsKeptForResults(t *testing.T) {
 	t.Parallel()

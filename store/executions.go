@@ -64,13 +64,13 @@ func decodeStored(stored stored, err error) (Execution, error) {
 
 // UpdateExecution stores next in place of the record read at next.Revision and answers it with its new revision.
 // ErrConflict if somebody wrote in between, ErrTransition if next.Status may not follow what was there.
-// A terminal record is stored with its retention as TTL and with ExpiresAt set. Acknowledged but not synced on return.
+// A terminal record leaves at ExpiresAt, which is the retention from now unless its writer has said so before. Acknowledged but not synced on return.
 func (s *Store) UpdateExecution(ctx context.Context, next Execution) (Execution, error) {
 	if state := (state{next.Status, next.Attempt}); !state.mayFollow(next.stored) {
 		return Execution{}, fmt.Errorf("execution %s from %q, attempt %d, to %q, attempt %d: %w",
 			next.ID, next.stored.status, next.stored.attempt, state.status, state.attempt, ErrTransition)
 	}
-	if next.Status.Terminal() {
+	if next.Status.Terminal() && !next.ExpiresAt.After(time.Now()) {
 		next.ExpiresAt = time.Now().Add(s.options.Retention).UTC()
 	}
 	updated, err := s.writeExecution(ctx, next)
@@ -100,7 +100,7 @@ func (s *Store) writeExecution(ctx context.Context, e Execution) (Execution, err
 	}
 	conditions := []jetstream.PublishOpt{jetstream.WithExpectLastSequencePerSubject(e.Revision)}
 	if e.Status.Terminal() {
-		conditions = append(conditions, jetstream.WithMsgTTL(wholeSeconds(s.options.Retention)))
+		conditions = append(conditions, jetstream.WithMsgTTL(wholeSeconds(time.Until(e.ExpiresAt))))
 	}
 	message := &nats.Msg{
 		Subject: executionSubjects + executionKey(e.Org, e.ID, e.App),
