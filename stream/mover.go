@@ -46,7 +46,8 @@ func moverConfig(o Options) jetstream.ConsumerConfig {
 		AckPolicy:         jetstream.AckExplicitPolicy,
 		AckWait:           min(moverWait, o.AckWait),
 		MaxDeliver:        -1,
-		MaxAckPending:     maxHeld,
+		// No bound: due work that was given back since its shard is full must not keep the work of others.
+		MaxAckPending:     -1,
 		InactiveThreshold: time.Minute,
 		MemoryStorage:     inMemory(o),
 	}
