@@ -7,22 +7,24 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/oklog/ulid/v2"
 )
 
 // OrphanedPayloads answers the names of payloads that are older than age and whose execution has no record. It is for the reaper.
 // Payloads that leave by themselves are not among them.
 func (s *Store) OrphanedPayloads(ctx context.Context, age time.Duration) ([]string, error) {
-	names, err := s.stayingPayloads(ctx, time.Now().Add(-age))
-	if err == nil && len(names) > 0 {
+	before := time.Now().Add(-age)
+	chunks, err := s.chunksOf(ctx, before)
+	if err == nil && len(chunks) > 0 {
 		err = s.index.catchUp(ctx)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list payloads without a record: %w", err)
 	}
 	var orphans []string
-	for name, id := range names {
-		orphaned, err := s.hasNoRecord(ctx, id)
+	for name, chunk := range chunks {
+		orphaned, err := s.isOrphan(ctx, chunk, before)
 		if err != nil {
 			return nil, fmt.Errorf("look for the record of payload %s: %w", name, err)
 		}
@@ -33,29 +35,45 @@ func (s *Store) OrphanedPayloads(ctx context.Context, age time.Duration) ([]stri
 	return orphans, nil
 }
 
-// stayingPayloads answers those that were stored before a time and have no TTL, with the execution that each belongs to.
-func (s *Store) stayingPayloads(ctx context.Context, before time.Time) (map[string]ulid.ULID, error) {
-	asking, cancel := bounded(ctx)
+// chunk is any one of a payload, and the execution that the payload belongs to.
+type chunk struct {
+	subject string
+	id      ulid.ULID
+}
+
+// chunksOf answers one chunk of each payload whose execution is older than before. Only their subjects are asked for, which JetStream has
+// in memory: it would read all bodies from disk to tell their headers.
+func (s *Store) chunksOf(ctx context.Context, before time.Time) (map[string]chunk, error) {
+	ctx, cancel := bounded(ctx)
 	defer cancel()
-	info, err := s.buckets.payloads.Info(asking)
+	info, err := s.buckets.payloads.Info(ctx, jetstream.WithSubjectFilter(payloadSubjects+">"))
 	if err != nil {
 		return nil, translate(err)
 	}
-	r := reader{store: s, stream: s.buckets.payloads}
-	if info.State.Msgs == 0 {
-		return nil, nil
-	}
-	defer r.end(ctx)
-	names := map[string]ulid.ULID{}
-	err = r.readTo(ctx, info.State.LastSeq, func(chunks []seen) {
-		for _, chunk := range chunks {
-			name, id, ok := ownerOfChunk(chunk.subject)
-			if ok && expiry(chunk) == 0 && chunk.stored.Before(before) {
-				names[name] = id
-			}
+	chunks := map[string]chunk{}
+	for subject := range info.State.Subjects {
+		name, id, ok := ownerOfChunk(subject)
+		if ok && !id.Timestamp().After(before) {
+			chunks[name] = chunk{subject, id}
 		}
-	})
-	return names, err
+	}
+	return chunks, nil
+}
+
+// isOrphan reports whether a payload was stored before a time, stays, and belongs to no record.
+func (s *Store) isOrphan(ctx context.Context, c chunk, before time.Time) (bool, error) {
+	if orphaned, err := s.hasNoRecord(ctx, c.id); err != nil || !orphaned {
+		return false, err
+	}
+	found, err := s.message(ctx, s.buckets.payloads, c.subject)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	stays := expiry(seen{header: found.Header, stored: found.Time}) == 0
+	return stays && found.Time.Before(before), nil
 }
 
 // ownerOfChunk answers the execution whose payload a chunk is a part of: that which the second word of its name says.

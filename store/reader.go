@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	// readBatch bounds what is read at a time, and held in memory.
+	// readBatch and readBytes bound what is read at a time. JetStream holds whole messages in memory while it tells their headers.
 	readBatch = 4096
+	readBytes = 16 << 20
 	// readerLife is how long JetStream keeps a reader's place that is not used.
 	readerLife = 30 * time.Second
 	// readerLag is how long a reader waits for what is known to be there, before it begins anew.
@@ -33,6 +34,8 @@ type reader struct {
 	// consumer is the place in JetStream, if there is one, and given how many messages it gave.
 	consumer jetstream.Consumer
 	given    uint64
+	// batch is how many messages are read at a time.
+	batch int
 }
 
 // seen is what its headers tell of a message.
@@ -70,7 +73,7 @@ func (r *reader) read(ctx context.Context, last uint64, take func([]seen)) error
 			return err
 		}
 	}
-	count, err := r.fetch(int(min(last-r.upTo, readBatch)), 0, take)
+	count, err := r.fetch(int(min(last-r.upTo, uint64(r.batch))), 0, take)
 	if count > 0 || err != nil {
 		return err
 	}
@@ -101,8 +104,17 @@ func (r *reader) begin(ctx context.Context) error {
 		Replicas:          1,
 		InactiveThreshold: readerLife,
 	})
+	if err != nil {
+		return translate(err)
+	}
+	info, err := r.stream.Info(ctx)
+	if err != nil {
+		return translate(err)
+	}
 	r.consumer, r.given = consumer, 0
-	return translate(err)
+	average := info.State.Bytes/max(info.State.Msgs, 1) + 1
+	r.batch = int(min(max(readBytes/average, 1), readBatch))
+	return nil
 }
 
 // fetch answers how many messages came; those before an error count.
