@@ -101,11 +101,11 @@
 // # Who owns which goroutine
 //
 //	Run ─┬─ dispatcher.run ─── keep, one for each pool ─── live, one for each pod from its start until it is gone
-//	     ├─ worker.run ─┬─ renew                            renews all jobs in hand, then reviews their records
-//	     │              ├─ listen, sweep                    find apps with work
-//	     │              ├─ moveDue                          moves work whose time has come into the queue
-//	     │              └─ taker.run, one for each app ─── handle, one for each job
-//	     └─ reap                                            finds what a crash left without its counterpart
+//	     └─ worker.run ─┬─ renew                            renews all jobs in hand, then reviews their records
+//	                    ├─ listen, sweep                    find apps with work
+//	                    ├─ moveDue                          moves work whose time has come into the queue
+//	                    ├─ reap                             finds what a crash left without its counterpart
+//	                    └─ taker.run, one for each app ─── handle, one for each job
 //
 // Each waits for those to its right. Do runs on its caller's goroutine; questions and cancellations of other processes are answered on the
 // stream's. Stopping, Run refuses who waits (pod.ErrBusy), lets calls end within the drain time, cuts the rest with a cause that is

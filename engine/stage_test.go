@@ -16,9 +16,8 @@ type stage struct {
 	mu       sync.Mutex
 	requests map[string]*request
 	seen     map[string]int
-	// released is closed, and replaced, when those who are held may answer; for good once it is not replaced.
+	// released is closed when those who are held may answer, and replaced unless that is for good.
 	released chan struct{}
-	forGood  bool
 }
 
 func newStage() *stage {
