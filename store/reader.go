@@ -170,14 +170,3 @@ func (r *reader) isLeft(ctx context.Context, last uint64) (bool, error) {
 	}
 	return err == nil && next.Sequence <= last, err
 }
-
-// end gives up the place in JetStream, which would end by itself.
-func (r *reader) end(ctx context.Context) {
-	if r.consumer == nil {
-		return
-	}
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	_ = r.stream.DeleteConsumer(ctx, r.consumer.CachedInfo().Name)
-	r.consumer = nil
-}
