@@ -104,7 +104,7 @@ type soakLoad struct {
 }
 
 const (
-	soakCallers = 16
+	soakCallers = 64
 	// checkEvery is how many executions there are for one that is read.
 	checkEvery = 37
 )
