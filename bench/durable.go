@@ -193,8 +193,8 @@ func finishAcross(ctx context.Context, apps, executions int) (rate float64, err 
 		if inside.answered.Load() < int64(executions) {
 			return false, nil
 		}
-		waiting, err := inside.stream.Waiting(ctx)
-		return len(waiting) == 0, err
+		waiting, err := inside.waiting(ctx)
+		return waiting == 0, err
 	})
 	return float64(executions) / time.Since(began).Seconds(), err
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
 	"dodil.io/ignite/engine"
@@ -68,6 +69,19 @@ func (s *stack) answer(w http.ResponseWriter, r *http.Request) {
 	}
 	_, _ = w.Write(body)
 	s.answered.Add(1)
+}
+
+// waiting counts the messages of work that are not acknowledged.
+func (s *stack) waiting(ctx context.Context) (messages uint64, err error) {
+	js, err := jetstream.New(s.conn)
+	if err != nil {
+		return 0, err
+	}
+	streams := js.ListStreams(ctx, jetstream.WithStreamListSubject("ignite.work.>"))
+	for info := range streams.Info() {
+		messages += info.State.Msgs
+	}
+	return messages, streams.Err()
 }
 
 // close undoes open, as far as that went.

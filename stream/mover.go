@@ -41,11 +41,11 @@ func (s *Stream) MoveDue(ctx context.Context) error {
 
 func moverConfig(o Options) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
-		Name:              moverConsumer,
-		FilterSubject:     allDue,
-		AckPolicy:         jetstream.AckExplicitPolicy,
-		AckWait:           min(moverWait, o.AckWait),
-		MaxDeliver:        -1,
+		Name:          moverConsumer,
+		FilterSubject: allDue,
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       min(moverWait, o.AckWait),
+		MaxDeliver:    -1,
 		// No bound: due work that was given back since its shard is full must not keep the work of others.
 		MaxAckPending:     -1,
 		InactiveThreshold: time.Minute,
