@@ -37,7 +37,7 @@ type index struct {
 	used chan struct{}
 
 	mu     sync.RWMutex
-	owners map[string]*shelf // by the token of the owner in the record's key
+	owners map[string]*timeline // by the token of the owner in the record's key
 	apps   appTable
 	resume place
 }
@@ -133,7 +133,7 @@ func (x *index) readRound(ctx context.Context) error {
 func (x *index) forget() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.owners = map[string]*shelf{}
+	x.owners = map[string]*timeline{}
 	x.apps = appTable{slots: map[string]uint32{}}
 }
 
@@ -164,7 +164,7 @@ func (x *index) takeOne(message seen) {
 func (x *index) put(owner string, id ulid.ULID, app string, f fact) {
 	records, ok := x.owners[owner]
 	if !ok {
-		records = &shelf{}
+		records = &timeline{}
 		x.owners[strings.Clone(owner)] = records
 	}
 	f.app = x.apps.use(app)

@@ -467,8 +467,8 @@ func TestIndexKeepsUp(t *testing.T) {
 		<-x.turn
 		x.mu.RLock()
 		defer x.mu.RUnlock()
-		for _, shelf := range x.owners {
-			for _, leaf := range shelf.leaves {
+		for _, timeline := range x.owners {
+			for _, leaf := range timeline.leaves {
 				records += len(leaf.ids)
 			}
 		}

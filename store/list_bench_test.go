@@ -112,8 +112,8 @@ func reportIndex(b *testing.B, s *Store, records int) {
 	}
 	took := time.Since(began)
 	known, room := 0, 0
-	for _, shelf := range s.index.owners {
-		for _, leaf := range shelf.leaves {
+	for _, timeline := range s.index.owners {
+		for _, leaf := range timeline.leaves {
 			known, room = known+len(leaf.ids), room+cap(leaf.ids)
 		}
 	}

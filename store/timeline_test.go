@@ -10,15 +10,15 @@ import (
 	"github.com/oklog/ulid/v2"
 )
 
-// model is what a shelf should hold.
+// model is what a timeline should hold.
 type model map[ulid.ULID]fact
 
 func (m model) sorted() []ulid.ULID {
 	return slices.SortedFunc(maps.Keys(m), ulid.ULID.Compare)
 }
 
-// check compares all that a shelf holds, asked for in every way.
-func (m model) check(t *testing.T, s *shelf) {
+// check compares all that a timeline holds, asked for in every way.
+func (m model) check(t *testing.T, s *timeline) {
 	t.Helper()
 	ids := m.sorted()
 	var ascending []ulid.ULID
@@ -58,10 +58,10 @@ func randomID(random *rand.Rand, step int) ulid.ULID {
 	return id
 }
 
-func TestShelf(t *testing.T) {
+func TestTimeline(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
-	s, m := &shelf{}, model{}
+	s, m := &timeline{}, model{}
 	var ids []ulid.ULID
 	now := uint32(1000)
 	for step := range 40_000 {
@@ -116,9 +116,9 @@ func TestShelf(t *testing.T) {
 }
 
 // What is left of many records, most of which expired, is not spread over as many leaves.
-func TestShelfShrinks(t *testing.T) {
+func TestTimelineShrinks(t *testing.T) {
 	t.Parallel()
-	s := &shelf{}
+	s := &timeline{}
 	for i := range 100 * leafSize {
 		f := fact{expires: 1}
 		if i%100 == 0 {

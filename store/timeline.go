@@ -11,13 +11,13 @@ import (
 // size does not count.
 const leafSize = 1024
 
-// shelf knows the records of one owner, sorted by id and so by submission. Nearly all come and go at its ends. It is a row of leaves rather
+// timeline is the records of one owner, sorted by id and so by submission. Nearly all come and go at its ends. It is a row of leaves rather
 // than a tree: with 1,000 leaves it holds a million.
-type shelf struct {
+type timeline struct {
 	leaves []*leaf // none of them empty
 }
 
-// leaf is a stretch of a shelf, 28 bytes a record.
+// leaf is a stretch of a timeline, 28 bytes a record.
 type leaf struct {
 	ids   []ulid.ULID
 	facts []fact // of the record at the same place in ids
@@ -31,7 +31,7 @@ type fact struct {
 }
 
 // put stores what is known of a record, and answers what was known before.
-func (s *shelf) put(id ulid.ULID, f fact) (before fact, replaced bool) {
+func (s *timeline) put(id ulid.ULID, f fact) (before fact, replaced bool) {
 	at := s.leafOf(id)
 	if at == len(s.leaves) {
 		s.append(id, f)
@@ -54,7 +54,7 @@ func (s *shelf) put(id ulid.ULID, f fact) (before fact, replaced bool) {
 }
 
 // append puts a record behind all others.
-func (s *shelf) append(id ulid.ULID, f fact) {
+func (s *timeline) append(id ulid.ULID, f fact) {
 	last := len(s.leaves) - 1
 	if last < 0 || len(s.leaves[last].ids) == leafSize {
 		s.leaves = append(s.leaves, &leaf{})
@@ -63,7 +63,7 @@ func (s *shelf) append(id ulid.ULID, f fact) {
 	s.leaves[last].insert(len(s.leaves[last].ids), id, f)
 }
 
-func (s *shelf) get(id ulid.ULID) (fact, bool) {
+func (s *timeline) get(id ulid.ULID) (fact, bool) {
 	at := s.leafOf(id)
 	if at == len(s.leaves) {
 		return fact{}, false
@@ -75,7 +75,7 @@ func (s *shelf) get(id ulid.ULID) (fact, bool) {
 	return s.leaves[at].facts[i], true
 }
 
-func (s *shelf) remove(id ulid.ULID) (fact, bool) {
+func (s *timeline) remove(id ulid.ULID) (fact, bool) {
 	at := s.leafOf(id)
 	if at == len(s.leaves) {
 		return fact{}, false
@@ -94,13 +94,13 @@ func (s *shelf) remove(id ulid.ULID) (fact, bool) {
 }
 
 // leafOf is the place of the leaf that holds id, or into which it belongs; behind the last if id is after all others.
-func (s *shelf) leafOf(id ulid.ULID) int {
+func (s *timeline) leafOf(id ulid.ULID) int {
 	at, _ := slices.BinarySearchFunc(s.leaves, id, func(l *leaf, id ulid.ULID) int { return l.last().Compare(id) })
 	return at
 }
 
 // expire takes away what has expired, tells each to gone, and joins what is left of small leaves.
-func (s *shelf) expire(now uint32, gone func(fact)) {
+func (s *timeline) expire(now uint32, gone func(fact)) {
 	kept := s.leaves[:0]
 	for _, l := range s.leaves {
 		l.expire(now, gone)
@@ -117,7 +117,7 @@ func (s *shelf) expire(now uint32, gone func(fact)) {
 }
 
 // newestFirst goes through the records whose id is below the given one, a leaf at a time: the last leaf first, each in its own order.
-func (s *shelf) newestFirst(below ulid.ULID) iter.Seq2[[]ulid.ULID, []fact] {
+func (s *timeline) newestFirst(below ulid.ULID) iter.Seq2[[]ulid.ULID, []fact] {
 	return func(yield func([]ulid.ULID, []fact) bool) {
 		at := s.leafOf(below)
 		if at < len(s.leaves) {
@@ -134,7 +134,7 @@ func (s *shelf) newestFirst(below ulid.ULID) iter.Seq2[[]ulid.ULID, []fact] {
 }
 
 // between goes through the records whose id is above one and below another, oldest first.
-func (s *shelf) between(above, below ulid.ULID) iter.Seq2[ulid.ULID, fact] {
+func (s *timeline) between(above, below ulid.ULID) iter.Seq2[ulid.ULID, fact] {
 	return func(yield func(ulid.ULID, fact) bool) {
 		for _, l := range s.leaves[s.leafOf(above):] {
 			i, found := l.find(above)
