@@ -50,12 +50,19 @@ func (w *worker) conclude(ctx context.Context, job *stream.Job, e end) error {
 	case acknowledge:
 		return w.dismiss(ctx, job, e)
 	case giveBack:
-		return job.Return(ctx, e.after)
+		return w.returnJob(ctx, job, e.after)
 	case putAway:
 		return w.putAway(ctx, job, e)
 	default:
 		return nil
 	}
+}
+
+// returnJob gives a job back. It is out of hand before: the queue may give it to this worker again before that is confirmed here, and what is in
+// hand would be left alone then, until the queue's patience ends.
+func (w *worker) returnJob(ctx context.Context, job *stream.Job, after time.Duration) error {
+	w.hands.drop(job)
+	return job.Return(ctx, after)
 }
 
 // dismiss lets the work of a terminal record go, after what follows from the record is stored and all of it is on disk: the work is the only other

@@ -17,10 +17,11 @@ const (
 	findLimit = 200 * time.Millisecond
 )
 
-// find answers the job's record, and waits a little for one that is still being written. One that was created here a moment ago
-// is not read: who else may have taken it since shows when this worker tries to.
+// find answers the job's record, and waits a little for one that is still being written. One that was created here is not read when
+// its work comes for the first time: who else may have taken it since shows when this worker tries to. Work that comes again was taken
+// before, perhaps by a worker that is lost, and only the record as it is says so.
 func (w *worker) find(ctx context.Context, job *stream.Job) (store.Execution, error) {
-	if record, ok := w.store.TakeCreated(job.Owner, job.Execution); ok {
+	if record, ok := w.store.TakeCreated(job.Owner, job.Execution); ok && job.Delivered == 1 {
 		return record, nil
 	}
 	began := time.Now()

@@ -72,10 +72,13 @@ func (h *hands) cut(execution string) bool {
 	return has
 }
 
+// drop ends what take began. It does nothing to an execution that came again since.
 func (h *hands) drop(job *stream.Job) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.jobs, job.Execution)
+	if h.jobs[job.Execution].job == job {
+		delete(h.jobs, job.Execution)
+	}
 }
 
 func (h *hands) all() []inHand {

@@ -40,11 +40,11 @@ func (a *attempt) postpone(ctx context.Context, o outcome, due time.Time) end {
 func (w *worker) putAway(ctx context.Context, job *stream.Job, e end) error {
 	pause := e.due.Sub(w.now())
 	if pause < e.nap {
-		return job.Return(ctx, max(pause, 0))
+		return w.returnJob(ctx, job, max(pause, 0))
 	}
 	if err := w.stream.EnqueueLater(ctx, job.Work, e.due, true); err != nil {
 		w.log.WarnContext(ctx, "work waits in the queue, since it cannot be stored for later", slog.String("execution", job.Execution), slog.Any("error", err))
-		return job.Return(ctx, min(max(e.due.Sub(w.now()), 0), w.roomAgain))
+		return w.returnJob(ctx, job, min(max(e.due.Sub(w.now()), 0), w.roomAgain))
 	}
 	w.reached(WorkPostponed)
 	if err := w.sync(ctx, job); err != nil {
