@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -16,6 +17,8 @@ import (
 const (
 	// codeReadTimeout bounds the reading of an archive by a caller who gives no deadline; nats.go would take 5 s.
 	codeReadTimeout = 10 * time.Minute
+	// readPatience is how long a reader takes to notice that its context has ended.
+	readPatience = time.Second
 	// archiveChunk is the largest message that a server takes by default.
 	archiveChunk = 1 << 20
 )
@@ -53,27 +56,48 @@ func (s *Store) Code(ctx context.Context, hash string) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("code without a hash: %w", ErrNotFound)
 	}
 	ctx, cancel := context.WithTimeout(ctx, codeReadTimeout)
-	object, err := s.buckets.code.Get(ctx, hash)
+	object, err := s.buckets.code.Get(impatient{ctx}, hash)
 	if err != nil {
 		cancel()
 		return nil, fmt.Errorf("code %s: %w", hash, translate(err))
 	}
-	return &codeReader{object: object, cancel: cancel, hash: hash}, nil
+	return &codeReader{object: object, done: ctx.Done(), cancel: cancel, hash: hash}, nil
 }
+
+// impatient has a deadline that is never far away. nats.go does not wake a reader when its context is cancelled: what it waits for is
+// the deadline that the context had when the reading began. See codeReader.Read.
+type impatient struct {
+	context.Context //nolint:containedctx // it is one
+}
+
+func (impatient) Deadline() (time.Time, bool) { return time.Now().Add(readPatience), true }
 
 // codeReader translates errors, and ends with Close what nats.go keeps until a context does.
 type codeReader struct {
 	object jetstream.ObjectResult
+	done   <-chan struct{}
 	cancel context.CancelFunc
 	hash   string
 }
 
 func (r *codeReader) Read(p []byte) (int, error) {
 	n, err := r.object.Read(p)
+	for n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && !r.isDone() {
+		n, err = r.object.Read(p)
+	}
 	if err == nil || errors.Is(err, io.EOF) {
 		return n, err
 	}
 	return n, fmt.Errorf("read code %s: %w", r.hash, translate(err))
+}
+
+func (r *codeReader) isDone() bool {
+	select {
+	case <-r.done:
+		return true
+	default:
+		return false
+	}
 }
 
 func (r *codeReader) Close() error {

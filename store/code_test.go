@@ -2,12 +2,15 @@ package store_test
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"time"
 
 	"dodil.io/ignite/store"
+	"dodil.io/ignite/stream/streamtest"
 )
 
 func randomBytes(n int) []byte {
@@ -101,4 +104,37 @@ func TestCodeIsCapped(t *testing.T) {
 	t.Parallel()
 	_, err := openCapped(t).PutCode(t.Context(), randomBytes(4<<20))
 	wantError(t, err, store.ErrFull)
+}
+
+// Who gives up reading, as a server does that stops, is let go soon, also when nothing comes any more.
+func TestCodeReadingIsGivenUp(t *testing.T) {
+	t.Parallel()
+	server := streamtest.Start(t)
+	s := open(t, server, store.Options{})
+	archive := randomBytes(32 << 20)
+	hash, err := s.PutCode(t.Context(), archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	code, err := s.Code(ctx, hash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(code, make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	server.Stop(t)
+	time.AfterFunc(100*time.Millisecond, cancel)
+	began := time.Now()
+	if n, err := io.Copy(io.Discard, code); err == nil {
+		t.Errorf("%d bytes and no error", n)
+	}
+	if err := code.Close(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it was given up after %v", took)
+	}
 }
