@@ -80,6 +80,8 @@ func (p *Process) Stop(t *testing.T) {
 	select {
 	case <-p.exited:
 	case <-time.After(90 * time.Second):
+		p.Signal(t, syscall.SIGQUIT) // Go tells where all goroutines are
+		<-p.exited
 		t.Fatalf("%s does not stop:\n%s", p.name, p.Tail())
 	}
 	if code := p.command.ProcessState.ExitCode(); code != 0 {
@@ -93,7 +95,7 @@ func (p *Process) Tail() string {
 	if err != nil {
 		return err.Error()
 	}
-	const most = 8 << 10
+	const most = 32 << 10
 	return string(said[max(len(said)-most, 0):])
 }
 
