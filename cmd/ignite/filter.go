@@ -24,7 +24,6 @@ func (f *filterFlags) register(command *cobra.Command) {
 	flags := command.Flags()
 	flags.StringVar(&f.app, "app", "", "only those of `APP`; ORG:APP is one of another organization, such as public:echo")
 	flags.StringSliceVar(&f.statuses, "status", nil, "only those with one of these `STATUSES`, separated by commas; may be given again")
-	flags.Lookup("status").DefValue = "" // pflag would show an empty list
 	flags.StringVar(&f.since, "since", "", "only those submitted at or after `TIME`: RFC 3339, or how long ago, such as 90m")
 	flags.StringVar(&f.until, "until", "", "only those submitted before `TIME`: RFC 3339, or how long ago, such as 1h")
 	completeFrom(command, "status", enumChoices(statusPrefix, ignitev1.ExecutionStatus_value))

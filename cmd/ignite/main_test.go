@@ -232,6 +232,15 @@ func TestVersionAndHelp(t *testing.T) {
 		wantContains(t, help, "Available Commands:")
 	}
 	wantContains(t, sh.succeeds("invoke", "--help").stdout, "Examples:")
+	// A list without a default is shown without one.
+	for _, line := range []string{"execution list", "execution redrive", "execution purge", "invoke", "app create", "app update"} {
+		help := sh.succeeds(append(strings.Fields(line), "--help")...).stdout
+		for _, empty := range []string{"(default )", "(default [])"} {
+			if strings.Contains(help, empty) {
+				t.Errorf("%s --help says %s", line, empty)
+			}
+		}
+	}
 }
 
 func TestCompletionScripts(t *testing.T) {
