@@ -97,10 +97,14 @@ func (w *world) settled(t *testing.T, limit time.Duration) {
 	if err := until(limit, func() error { return leftovers(t.Context(), w.conn) }); err != nil {
 		t.Errorf("after %v this is left over:\n%v", limit, err)
 	}
-	if err := sightAll(t.Context(), w.conn, w.Ledger); err != nil {
-		t.Error(err)
-	}
+	w.sight(t)
 	t.Logf("all had ended after %.1f s, nothing was left %.1f s later", ended.Sub(began).Seconds(), time.Since(ended).Seconds())
+}
+
+// sight notes the records that are stored now. A cluster that has just lost a server may take a while to tell them.
+func (w *world) sight(t *testing.T) {
+	t.Helper()
+	eventually(t, time.Minute, "the records can be read", func() error { return sightAll(t.Context(), w.conn, w.Ledger) })
 }
 
 // said is what the servers and the pods wrote down about an execution.

@@ -125,9 +125,7 @@ func (w *world) back(t *testing.T, began time.Time) {
 		return err
 	})
 	w.Disrupt("nats", began)
-	if err := sightAll(t.Context(), w.conn, w.Ledger); err != nil {
-		t.Error(err)
-	}
+	w.sight(t)
 }
 
 // keepsCopies tries whether a stream can have three.
