@@ -43,7 +43,11 @@ func (s *Store) Execution(ctx context.Context, org, id string) (Execution, error
 	if !ValidName(org) || !ValidExecutionID(id) {
 		return Execution{}, fmt.Errorf("execution %q of %q: %w", id, org, ErrNotFound)
 	}
+	taken := s.index.takenUpTo()
 	e, err := decodeStored(s.current(ctx, s.buckets.executions, executionSubjects+executionFilter(org, id)+"*"))
+	if errors.Is(err, ErrNotFound) {
+		s.index.missed(org, id, taken)
+	}
 	if err != nil {
 		return Execution{}, fmt.Errorf("execution %s: %w", id, err)
 	}

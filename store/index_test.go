@@ -211,9 +211,24 @@ func leaving(e Execution) bool {
 	return e.Status.Terminal() && time.Until(e.ExpiresAt) < 2*time.Second
 }
 
+// miss looks for the records that only the index knows. Those that ended and left between two looks of the index are gone from it afterwards.
+func (w *world) miss(indexed, scanned map[string]Execution) {
+	w.Helper()
+	for id, e := range indexed {
+		if _, ok := scanned[id]; ok {
+			continue
+		}
+		if found, err := w.reads.Execution(w.Context(), e.Org, id); err == nil && !found.Status.Terminal() {
+			w.Errorf("%s is %s, and no scan has found it", id, found.Status)
+		}
+	}
+}
+
 func (w *world) compare() {
 	w.Helper()
 	indexed, scanned := w.indexed(), w.scan()
+	w.miss(indexed, scanned)
+	indexed = w.indexed()
 	for id, e := range indexed {
 		if _, ok := scanned[id]; !ok && !leaving(e) {
 			w.Errorf("the index knows %s, %s, which the bucket does not", id, e.Status)

@@ -27,10 +27,15 @@ func (s *Store) latest(ctx context.Context, stream jetstream.Stream, subject str
 
 // current is latest for what must not go back in time: a replica that lags behind may know an older value.
 func (s *Store) current(ctx context.Context, stream jetstream.Stream, subject string) (stored, error) {
+	return unlessMark(s.currentMessage(ctx, stream, subject))
+}
+
+// currentMessage is message under the same condition.
+func (s *Store) currentMessage(ctx context.Context, stream jetstream.Stream, subject string) (*jetstream.RawStreamMsg, error) {
 	if s.options.Replicas > 1 {
-		return unlessMark(s.messageOfLeader(ctx, stream, lastOf(subject)))
+		return s.messageOfLeader(ctx, stream, lastOf(subject))
 	}
-	return s.latest(ctx, stream, subject)
+	return s.message(ctx, stream, subject)
 }
 
 // unlessMark answers ErrNotFound for the mark of a deletion: it is empty, and no value is.

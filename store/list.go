@@ -90,12 +90,14 @@ func (s *Store) readRecords(ctx context.Context, f ExecutionFilter, found []know
 func (s *Store) readRecord(ctx context.Context, org string, k known) (Execution, error) {
 	id := executionID(k.id)
 	subject := executionSubjects + executionFilter(org, id) + k.app
+	taken := s.index.takenUpTo()
 	e, err := decodeStored(unlessMark(s.message(ctx, s.buckets.executions, subject)))
 	if err == nil && setOf(e.Status) != k.status && s.options.Replicas > 1 {
 		// The replica that answered may lag behind the one that the index heard.
 		e, err = decodeStored(unlessMark(s.messageOfLeader(ctx, s.buckets.executions, lastOf(subject))))
 	}
 	if errors.Is(err, ErrNotFound) {
+		s.index.missed(org, id, taken)
 		return Execution{}, nil
 	}
 	if err != nil {

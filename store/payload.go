@@ -133,7 +133,8 @@ func (s *Store) readPayload(ctx context.Context, name string) ([]byte, error) {
 	if !validPayloadName(name) {
 		return nil, ErrNotFound
 	}
-	first, err := s.message(ctx, s.buckets.payloads, payloadSubject(name, 0))
+	// It says what the others must be: the first chunk of a body that was replaced would ask for chunks that are gone.
+	first, err := s.currentMessage(ctx, s.buckets.payloads, payloadSubject(name, 0))
 	if err != nil {
 		return nil, err
 	}
