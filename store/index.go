@@ -40,8 +40,8 @@ type index struct {
 	owners map[string]*timeline // by the token of the owner in the record's key
 	apps   appTable
 	resume place
-	// taken is the sequence of the last message that was taken.
-	taken uint64
+	// taken is the sequence of the last message that was taken. It is written under the lock, and read by everybody who reads a record.
+	taken atomic.Uint64
 }
 
 // place is one in the order of all records, by owner and id.
@@ -144,16 +144,12 @@ func (x *index) take(came []seen) {
 	defer x.mu.Unlock()
 	for _, message := range came {
 		x.takeOne(message)
-		x.taken = message.sequence
+		x.taken.Store(message.sequence)
 	}
 }
 
 // takenUpTo is for missed.
-func (x *index) takenUpTo() uint64 {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	return x.taken
-}
+func (x *index) takenUpTo() uint64 { return x.taken.Load() }
 
 // missed takes away a record that was looked for in vain. Its end may never have been heard of: it can come and leave between two looks, if they
 // are further apart than the retention. takenUpTo was asked before the look: what was taken since may be the record, made anew.
@@ -164,7 +160,7 @@ func (x *index) missed(org, id string, takenUpTo uint64) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.taken == takenUpTo {
+	if x.taken.Load() == takenUpTo {
 		x.remove(toToken.Replace(org), known)
 	}
 }
