@@ -131,6 +131,8 @@ func (inPlace) Provision(context.Context, store.Version, func() (io.ReadCloser, 
 	return engine.Launch{Command: []string{"app"}}, nil
 }
 
+func (inPlace) RemoveIdle(context.Context, time.Time, func(string) bool) (int, error) { return 0, nil }
+
 // publish makes app number n.
 func (s *stack) publish(ctx context.Context, n int) (store.App, error) {
 	ref := store.AppRef{Org: organization, Name: fmt.Sprintf("app-%d", n)}

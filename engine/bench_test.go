@@ -11,7 +11,7 @@ import (
 func BenchmarkDoWarm(b *testing.B) {
 	p := start(b, echo, Config{})
 	call := func() {
-		if err := p.engine.Do(b.Context(), testApp, func(pod.Target) error { return nil }); err != nil {
+		if err := p.engine.Do(b.Context(), testApp, 0, func(pod.Target) error { return nil }); err != nil {
 			b.Error(err)
 		}
 	}
@@ -27,7 +27,7 @@ func BenchmarkDoWarmParallel(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			if err := p.engine.Do(b.Context(), testApp, func(pod.Target) error { return nil }); err != nil {
+			if err := p.engine.Do(b.Context(), testApp, 0, func(pod.Target) error { return nil }); err != nil {
 				b.Error(err)
 			}
 		}

@@ -181,6 +181,12 @@ func (d *dispatcher) vacancies(ctx context.Context, ref store.AppRef) (int, <-ch
 	return n, changed, nil
 }
 
+// expect tells the pool of an app about how many jobs of its queue wait, so that they count as demand; the number holds until the next
+// call, which comes at least every few seconds while there are any.
+func (d *dispatcher) expect(ctx context.Context, ref store.AppRef, queued int) {
+	panic("being written")
+}
+
 // run keeps every pool until drain, and returns when all of them have no pod left. ctx's end stops pods at once.
 func (d *dispatcher) run(ctx context.Context) {
 	var keepers sync.WaitGroup

@@ -21,6 +21,9 @@ import (
 type Provisioner interface {
 	// Provision unpacks the artifact, once per hash, and says how to run it. open is called only if it is not in place yet.
 	Provision(ctx context.Context, v store.Version, open func() (io.ReadCloser, error)) (Launch, error)
+	// RemoveIdle takes away what was provisioned and has not been since before, but for the artifacts whose hash keep wants, and answers
+	// how many went. The next Provision puts them in place again.
+	RemoveIdle(ctx context.Context, before time.Time, keep func(hash string) bool) (removed int, err error)
 }
 
 // Launch is how a version is run.
@@ -32,6 +35,9 @@ type Launch struct {
 	HealthPath       string
 	// HealthOptional is pod.Spec's: the path is a guess.
 	HealthOptional bool
+	// Image, Dockerfile and Template are pod.Spec's.
+	Image, Dockerfile string
+	Template          *pod.Template
 }
 
 // Config says what an Engine works with. The zero value of every field that is not a dependency works.
@@ -48,8 +54,18 @@ type Config struct {
 	Reserved func() []store.App
 	// ColdStartBudget is how long a call waits for a pod; 0 means 600 s.
 	ColdStartBudget time.Duration
-	// MaxHeld bounds the calls that wait for a pod, per app; 0 means 10,000.
-	MaxHeld int
+	// MaxHeld bounds the calls that wait for a pod, per app; 0 means 10,000. MaxHeldAll bounds those of all apps; 0 means 50,000.
+	MaxHeld, MaxHeldAll int
+	// MaxHeldBytes bounds what calls that wait for a pod have in memory, per app, and MaxHeldBytesAll for all apps; 0 means 64 MiB and 256 MiB.
+	MaxHeldBytes, MaxHeldBytesAll int64
+	// MaxReplicas is the platform's cap of an app's pods; 0 means 5.
+	MaxReplicas int
+	// LeastScaledown is the floor of an app's scale-down period; 0 means 30 s.
+	LeastScaledown time.Duration
+	// IdleTeardown is how long an app is idle until what was provisioned for it leaves the disk; 0 means 24 h.
+	IdleTeardown time.Duration
+	// WarmPoolBytes is how much memory idle pods may hold that are frozen instead of stopped; 0 stops them.
+	WarmPoolBytes int64
 	// MaxResultBytes bounds a stored result; 0 means 64 MiB.
 	MaxResultBytes int64
 	// MaxPlatformFailures is how many attempts at one execution may fail for reasons of the platform; 0 means 5.
@@ -133,8 +149,14 @@ func New(cfg Config) (*Engine, error) {
 }
 
 // Do fulfils gateway.Dispatcher. A call that comes before Run waits for it; once Run drains, new calls fail with pod.ErrBusy.
-func (e *Engine) Do(ctx context.Context, app store.AppRef, fn func(pod.Target) error) error {
+func (e *Engine) Do(ctx context.Context, app store.AppRef, held int64, fn func(pod.Target) error) error {
 	return e.dispatch.do(ctx, app, direct, func(g grant) error { return fn(g.target()) })
+}
+
+// Try runs fn with a pod of v that was started for it alone, whether v is published or not, and stops the pod when fn returns. logs are the
+// pod's last lines, also when it did not start. The cold-start budget bounds the start.
+func (e *Engine) Try(ctx context.Context, v store.Version, fn func(pod.Target) error) (logs []string, err error) {
+	panic("being written")
 }
 
 // Sweep looks for work that waits, now and not at the next half minute. It returns at once. Call it when the connection to

@@ -111,6 +111,8 @@ func (inPlace) Provision(context.Context, store.Version, func() (io.ReadCloser, 
 	return Launch{Dir: "/app", Command: []string{"serve"}}, nil
 }
 
+func (inPlace) RemoveIdle(context.Context, time.Time, func(string) bool) (int, error) { return 0, nil }
+
 // within a test no event may take longer than this.
 const patience = time.Minute
 

@@ -340,7 +340,7 @@ func TestDoServesSynchronousCalls(t *testing.T) {
 	p := start(t, echo, Config{})
 	client := pod.NewClient()
 	defer client.Close()
-	err := p.engine.Do(t.Context(), testApp, func(target pod.Target) error {
+	err := p.engine.Do(t.Context(), testApp, 0, func(target pod.Target) error {
 		response, err := client.Do(t.Context(), target, pod.Request{})
 		if err != nil {
 			return err
@@ -351,7 +351,7 @@ func TestDoServesSynchronousCalls(t *testing.T) {
 		t.Errorf("call: %v", err)
 	}
 	own := errors.New("the caller's own")
-	if err := p.engine.Do(t.Context(), testApp, func(pod.Target) error { return own }); !errors.Is(err, own) {
+	if err := p.engine.Do(t.Context(), testApp, 0, func(pod.Target) error { return own }); !errors.Is(err, own) {
 		t.Errorf("call answered %v, want %v", err, own)
 	}
 }
@@ -371,7 +371,7 @@ func TestStopTakingLeavesWorkAndServesCalls(t *testing.T) {
 			t.Errorf("work was taken by %s", e.Worker)
 		}
 	}
-	if err := first.engine.Do(t.Context(), testApp, func(pod.Target) error { return nil }); err != nil {
+	if err := first.engine.Do(t.Context(), testApp, 0, func(pod.Target) error { return nil }); err != nil {
 		t.Errorf("call: %v", err)
 	}
 }

@@ -54,7 +54,7 @@ func (s *service) direct(ctx context.Context, ref store.AppRef, p *passage) erro
 	p.identity = newIdentity(callerOf(ctx), org, ref)
 	p.timeout = timeoutOf(app.Config)
 	p.limit = s.cfg.MaxPayloadBytes
-	err = s.cfg.Dispatcher.Do(ctx, ref, func(t pod.Target) error { return p.through(ctx, t) })
+	err = s.cfg.Dispatcher.Do(ctx, ref, 0, func(t pod.Target) error { return p.through(ctx, t) })
 	if cause := context.Cause(ctx); errors.Is(err, context.Canceled) && cause != nil {
 		err = errors.Join(cause, err)
 	}

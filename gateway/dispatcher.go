@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"io"
 
 	"dodil.io/ignite/engine/pod"
 	"dodil.io/ignite/store"
@@ -11,9 +12,13 @@ import (
 // until ctx ends or the cold-start budget is spent (a *pod.TimeoutError), and takes the slot back when fn returns. An fn that answers
 // pod.ErrUnreachable is run again with another pod inside the budget. The answer is fn's own error, or why no pod could be had.
 //
+// held is how many bytes of the call are in memory while it waits; too many of them, or too many calls, are pod.ErrBusy.
+//
 // The seam hands out a Target where the first design had only a URL: the answer's head wants the version that ran and the time waited.
 type Dispatcher interface {
-	Do(ctx context.Context, app store.AppRef, fn func(pod.Target) error) error
+	Do(ctx context.Context, app store.AppRef, held int64, fn func(pod.Target) error) error
+	// Try runs fn with a pod of v that is started for it alone, published or not, and answers the pod's last log lines.
+	Try(ctx context.Context, v store.Version, fn func(pod.Target) error) (logs []string, err error)
 }
 
 // Builder checks code when it is saved and builds it when it is compiled. What is the code's fault is store.ErrInvalidCode.
@@ -21,5 +26,6 @@ type Builder interface {
 	// Check looks at an archive without building it.
 	Check(code store.Code, archive []byte) error
 	// Build answers what a pod runs, and what the compiler printed also when it fails. An artifact of nil means the archive itself.
-	Build(ctx context.Context, code store.Code, archive []byte) (artifact []byte, log string, err error)
+	// Each line that the compiler prints is written to lines as it comes, too.
+	Build(ctx context.Context, code store.Code, archive []byte, lines io.Writer) (artifact []byte, log string, err error)
 }

@@ -142,7 +142,7 @@ func (s *service) build(ctx context.Context, code store.Code) (artifact, log str
 	if err != nil {
 		return "", "", err
 	}
-	built, log, err := s.cfg.Builder.Build(ctx, code, archive)
+	built, log, err := s.cfg.Builder.Build(ctx, code, archive, io.Discard)
 	if err != nil {
 		return "", log, fmt.Errorf("build: %w", err)
 	}

@@ -142,7 +142,7 @@ func (s *service) dispatch(ctx context.Context, c call, use func(*http.Response)
 	limit := timeout + s.cfg.ColdStartBudget
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, &pod.TimeoutError{Clock: pod.ClockTotal, Limit: limit})
 	defer cancel()
-	err := s.cfg.Dispatcher.Do(ctx, c.app.AppRef, func(t pod.Target) error {
+	err := s.cfg.Dispatcher.Do(ctx, c.app.AppRef, int64(len(c.body)), func(t pod.Target) error {
 		response, err := s.pods.Do(ctx, t, pod.Request{
 			Envelope:      c.envelope,
 			Identity:      c.identity,

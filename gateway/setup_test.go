@@ -273,7 +273,7 @@ func (p *pods) set(change func(*pods)) {
 	change(p)
 }
 
-func (p *pods) Do(ctx context.Context, ref store.AppRef, fn func(pod.Target) error) error {
+func (p *pods) Do(ctx context.Context, ref store.AppRef, _ int64, fn func(pod.Target) error) error {
 	p.mu.Lock()
 	addr, fail, gone, holding := p.apps[ref], p.fail, p.gone, p.holding
 	p.mu.Unlock()
@@ -291,6 +291,10 @@ func (p *pods) Do(ctx context.Context, ref store.AppRef, fn func(pod.Target) err
 	return fn(pod.Target{Addr: addr, Pod: "pod-1", Version: 1, OutOfService: gone})
 }
 
+func (p *pods) Try(ctx context.Context, v store.Version, fn func(pod.Target) error) ([]string, error) {
+	return []string{"started"}, p.Do(ctx, v.AppRef, 0, fn)
+}
+
 // builder takes every archive but those that say they are bad, and fails to compile those that say so.
 type builder struct{}
 
@@ -301,7 +305,7 @@ func (builder) Check(_ store.Code, archive []byte) error {
 	return nil
 }
 
-func (builder) Build(_ context.Context, _ store.Code, archive []byte) ([]byte, string, error) {
+func (builder) Build(_ context.Context, _ store.Code, archive []byte, _ io.Writer) ([]byte, string, error) {
 	switch {
 	case strings.HasPrefix(string(archive), "broken"):
 		return nil, "compiling\nline 1: oops\n", errBroken

@@ -48,6 +48,13 @@ type Config struct {
 	Ports          []uint32          `json:"ports,omitempty"`
 	HealthPath     string            `json:"health_path,omitempty"`
 	Retry          RetryPolicy       `json:"retry,omitzero"`
+	// AllowUnauthenticated opens the app's own host names to callers without a token.
+	AllowUnauthenticated bool `json:"allow_unauthenticated,omitempty"`
+	// CORSOrigins are the origins whose pages may read answers of the app's host names; empty is every origin if AllowUnauthenticated
+	// is set, and none otherwise.
+	CORSOrigins []string `json:"cors_origins,omitempty"`
+	// MaxAsyncInFlight bounds the asynchronous calls of the app that run at a time, over all workers; 0 is no bound but the pods'.
+	MaxAsyncInFlight uint32 `json:"max_async_in_flight,omitempty"`
 }
 
 // Tier is a named pod size: "small", "medium", "large" or "xlarge"; empty is medium.
@@ -107,6 +114,8 @@ type Code struct {
 	// Hash is the SHA-256 of the uploaded archive, in hex: its name for PutCode and Code.
 	Hash     string `json:"hash,omitempty"`
 	ImageRef string `json:"image_ref,omitempty"`
+	// Dockerfile is where it is in the archive of CodeUploadImage; empty is Dockerfile at the root.
+	Dockerfile string `json:"dockerfile,omitempty"`
 }
 
 // DraftStatus is "draft", "compiling", "compiled" or "failed".
@@ -143,6 +152,7 @@ func (a App) clone() App {
 func (c Config) clone() Config {
 	c.Env = maps.Clone(c.Env)
 	c.Ports = slices.Clone(c.Ports)
+	c.CORSOrigins = slices.Clone(c.CORSOrigins)
 	c.Retry = c.Retry.clone()
 	return c
 }

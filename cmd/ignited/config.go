@@ -34,6 +34,8 @@ type Config struct {
 	Log     LogConfig
 	Gateway GatewayConfig
 	OIDC    OIDCConfig
+	TLS     TLSConfig
+	Pods    PodsConfig
 	NATS    NATSConfig
 	Engine  EngineConfig
 }
@@ -53,6 +55,36 @@ type GatewayConfig struct {
 	MaxCodeBytes     int64
 	MaxUnpackedBytes int64
 }
+
+// TLSConfig says how the HTTP and gRPC listeners are encrypted; with none of it they are not. A certificate is given in files, or fetched and renewed
+// automatically for the base domain.
+type TLSConfig struct {
+	CertFile, KeyFile string
+	// AutoEmail is the account's address with the authority, which turns automatic certificates on.
+	AutoEmail string
+	// AutoCA is the directory URL of the authority; empty is the library's default.
+	AutoCA string
+}
+
+// PodsConfig says where pods run and how they are kept in their place.
+type PodsConfig struct {
+	Sandbox        string
+	DockerHost     string
+	MaxReplicas    int
+	LeastScaledown time.Duration
+	IdleTeardown   time.Duration
+	WarmPoolBytes  int64
+	MaxHeld        int
+	MaxHeldAll     int
+	MaxHeldBytes   int64
+}
+
+// How pods are kept in their place.
+const (
+	sandboxAuto     = "auto"
+	sandboxRequired = "required"
+	sandboxOff      = "off"
+)
 
 // OIDCConfig names the identity provider; both fields are empty without one.
 type OIDCConfig struct {
@@ -99,6 +131,15 @@ func defaultConfig() Config {
 			MaxUnpackedBytes: 512 << 20,
 		},
 		NATS: NATSConfig{Replicas: 1, Sync: syncAlways},
+		Pods: PodsConfig{
+			Sandbox:        sandboxAuto,
+			MaxReplicas:    5,
+			LeastScaledown: 30 * time.Second,
+			IdleTeardown:   24 * time.Hour,
+			MaxHeld:        10_000,
+			MaxHeldAll:     50_000,
+			MaxHeldBytes:   256 << 20,
+		},
 		Engine: EngineConfig{
 			ColdStartBudget:     600 * time.Second,
 			ListenLimit:         60 * time.Second,
@@ -144,6 +185,21 @@ func (c *Config) settings() []setting {
 
 		{"oidc_issuer", (*textValue)(&c.OIDC.Issuer), "URL of the OpenID Connect provider whose tokens are accepted"},
 		{"oidc_audience", (*textValue)(&c.OIDC.Audience), "audience that tokens of the provider must be meant for"},
+
+		{"tls_cert_file", (*textValue)(&c.TLS.CertFile), "certificate chain of the listeners, in PEM; it is read again when it changes"},
+		{"tls_key_file", (*textValue)(&c.TLS.KeyFile), "its private key, in PEM"},
+		{"tls_auto_email", (*textValue)(&c.TLS.AutoEmail), "address of an account with a certificate authority: certificates of the base domain and its apps are fetched and renewed automatically"},
+		{"tls_auto_ca", (*textValue)(&c.TLS.AutoCA), "ACME directory of the authority; empty is Let's Encrypt"},
+
+		{"sandbox", (*textValue)(&c.Pods.Sandbox), "how far processes of apps are confined: auto (as far as the machine allows, and the log says how far), required (do not run without all of it) or off"},
+		{"docker_host", (*textValue)(&c.Pods.DockerHost), "Docker engine for apps that are images, such as unix:///var/run/docker.sock; empty runs no images"},
+		{"max_replicas", (*countValue)(&c.Pods.MaxReplicas), "most pods that any app gets, whatever it asks for"},
+		{"least_scaledown_secs", (*secondsValue)(&c.Pods.LeastScaledown), "shortest scale-down period that an app gets"},
+		{"idle_teardown", (*durationValue)(&c.Pods.IdleTeardown), "how long an app is idle until its unpacked code leaves the disk"},
+		{"warm_pool_bytes", (*bytesValue)(&c.Pods.WarmPoolBytes), "how much memory idle pods may hold that are frozen instead of stopped; 0 stops them"},
+		{"max_held", (*countValue)(&c.Pods.MaxHeld), "most calls of one app that wait for a pod"},
+		{"max_held_all", (*countValue)(&c.Pods.MaxHeldAll), "most calls of all apps that wait for a pod"},
+		{"max_held_bytes", (*bytesValue)(&c.Pods.MaxHeldBytes), "most bytes that waiting calls of all apps have in memory; one app gets a quarter of it"},
 
 		{"nats_url", (*textValue)(&c.NATS.URL), "NATS servers to use, separated by commas; empty runs one inside this process"},
 		{"nats_creds", (*textValue)(&c.NATS.Creds), "credentials file for the servers at the URL"},

@@ -33,6 +33,8 @@ func (c Config) Validate() error {
 	c.Gateway.check(&f)
 	c.OIDC.check(&f)
 	c.NATS.check(&f)
+	c.TLS.check(&f)
+	c.Pods.check(&f)
 	c.Engine.check(&f)
 	return errors.Join(f...)
 }
@@ -75,6 +77,31 @@ func (c OIDCConfig) check(f *faults) {
 	ok := err == nil && (issuer.Scheme == "https" || issuer.Scheme == "http") && issuer.Host != "" &&
 		issuer.User == nil && issuer.RawQuery == "" && issuer.Fragment == ""
 	f.check(ok, "oidc_issuer", c.Issuer, "an http or https URL without user, query and fragment")
+}
+
+func (c TLSConfig) check(f *faults) {
+	f.check((c.CertFile == "") == (c.KeyFile == ""), "tls_key_file", c.KeyFile, "both a certificate and its key, or neither")
+	f.check(c.CertFile == "" || c.AutoEmail == "", "tls_auto_email", c.AutoEmail, "nothing, since "+envName("tls_cert_file")+" is set")
+	f.check(c.AutoCA == "" || c.AutoEmail != "", "tls_auto_ca", c.AutoCA, "nothing, or "+envName("tls_auto_email")+" beside it")
+}
+
+// mostReplicas and mostHeld are beyond what one machine carries.
+const (
+	mostReplicas = 1000
+	mostHeld     = 1_000_000
+)
+
+func (c PodsConfig) check(f *faults) {
+	f.check(slices.Contains([]string{sandboxAuto, sandboxRequired, sandboxOff}, c.Sandbox), "sandbox", c.Sandbox, "auto, required or off")
+	f.check(c.DockerHost == "" || strings.HasPrefix(c.DockerHost, "unix://") || strings.HasPrefix(c.DockerHost, "tcp://"),
+		"docker_host", c.DockerHost, "a unix:// or tcp:// address")
+	f.check(c.MaxReplicas >= 1 && c.MaxReplicas <= mostReplicas, "max_replicas", c.MaxReplicas, "1 to "+strconv.Itoa(mostReplicas))
+	f.checkTime("least_scaledown_secs", c.LeastScaledown, time.Millisecond, 24*time.Hour)
+	f.checkTime("idle_teardown", c.IdleTeardown, time.Minute, 10*365*24*time.Hour)
+	f.checkBytes("warm_pool_bytes", c.WarmPoolBytes, 0, 1<<40)
+	f.check(c.MaxHeld >= 1 && c.MaxHeld <= mostHeld, "max_held", c.MaxHeld, "1 to "+strconv.Itoa(mostHeld))
+	f.check(c.MaxHeldAll >= 1 && c.MaxHeldAll <= mostHeld, "max_held_all", c.MaxHeldAll, "1 to "+strconv.Itoa(mostHeld))
+	f.checkBytes("max_held_bytes", c.MaxHeldBytes, 1<<20, 1<<40)
 }
 
 func (c NATSConfig) check(f *faults) {

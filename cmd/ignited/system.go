@@ -128,6 +128,9 @@ func (s *system) makeServices(context.Context) error {
 		Reserved: s.store.Reserved, TakeWork: s.config.HasRole(roleWorker), ColdStartBudget: s.config.Engine.ColdStartBudget,
 		MaxResultBytes: s.config.Gateway.MaxPayloadBytes, DrainTime: s.config.Engine.DrainTime,
 		MaxPlatformFailures: s.config.Engine.MaxPlatformFailures, ReapAfter: s.config.Engine.ReapAfter,
+		MaxHeld: s.config.Pods.MaxHeld, MaxHeldAll: s.config.Pods.MaxHeldAll, MaxHeldBytes: s.config.Pods.MaxHeldBytes / 4,
+		MaxHeldBytesAll: s.config.Pods.MaxHeldBytes, MaxReplicas: s.config.Pods.MaxReplicas, LeastScaledown: s.config.Pods.LeastScaledown,
+		IdleTeardown: s.config.Pods.IdleTeardown, WarmPoolBytes: s.config.Pods.WarmPoolBytes,
 		Metrics: metrics, Reached: engineReached, Logger: s.logger,
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -136,9 +137,9 @@ func (b *Builder) check(ctx context.Context, code store.Code, archive []byte) (b
 	return runtime.NeedsBuild(files), nil
 }
 
-// Build answers the archive of what a pod runs, and what the compiler printed also when it fails. An artifact of nil means that
+// Build answers the archive of what a pod runs, and what the compiler printed also when it fails; lines gets each line as it comes. An artifact of nil means that
 // the archive itself is run. store.ErrInvalidCode says that the code does not build.
-func (b *Builder) Build(ctx context.Context, code store.Code, archive []byte) (artifact []byte, log string, err error) {
+func (b *Builder) Build(ctx context.Context, code store.Code, archive []byte, lines io.Writer) (artifact []byte, log string, err error) {
 	needed, err := b.check(ctx, code, archive)
 	if err != nil || !needed {
 		return nil, "", err

@@ -3,6 +3,7 @@ package build
 import (
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -97,7 +98,7 @@ func TestCheckWritesNothing(t *testing.T) {
 func TestWhatNeedsNoBuildIsRunAsItIs(t *testing.T) {
 	t.Parallel()
 	b := openBuilder(t, Config{})
-	artifact, log, err := b.Build(t.Context(), pythonCode, tarOf(t, map[string]string{"handler.py": ""}))
+	artifact, log, err := b.Build(t.Context(), pythonCode, tarOf(t, map[string]string{"handler.py": ""}), io.Discard)
 	if artifact != nil || log != "" || err != nil {
 		t.Errorf("got %d bytes, the log %q, %v", len(artifact), log, err)
 	}
@@ -108,7 +109,7 @@ func TestBuildProvisionAndRun(t *testing.T) {
 	needs(t, "go")
 	b := openBuilder(t, Config{})
 	archive := goApp(t, `package main; func main() { println("it runs") }`)
-	artifact, log, err := b.Build(t.Context(), procfileCode, archive)
+	artifact, log, err := b.Build(t.Context(), procfileCode, archive, io.Discard)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, log)
 	}
@@ -134,7 +135,7 @@ func TestExamples(t *testing.T) {
 	hello, stream := must(Pack(filepath.Join(examples, "hello"))), must(Pack(filepath.Join(examples, "stream")))
 	expect(t, b.Check(pythonCode, hello), "")
 	expect(t, b.Check(procfileCode, stream), "")
-	artifact, log, err := b.Build(t.Context(), procfileCode, stream)
+	artifact, log, err := b.Build(t.Context(), procfileCode, stream, io.Discard)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, log)
 	}
@@ -158,7 +159,7 @@ func TestBuildWithinLimits(t *testing.T) {
 	t.Parallel()
 	needs(t, "go")
 	b := openBuilder(t, Config{MaxUnpackedBytes: 10_000})
-	_, _, err := b.Build(t.Context(), procfileCode, goApp(t, `package main; func main() {}`))
+	_, _, err := b.Build(t.Context(), procfileCode, goApp(t, `package main; func main() {}`), io.Discard)
 	expect(t, err, "what was built: invalid code: the archive unpacks to more than the limit of 10000 bytes")
 }
 
@@ -166,7 +167,7 @@ func TestBuildThatTakesTooLong(t *testing.T) {
 	t.Parallel()
 	needs(t, "go")
 	b := openBuilder(t, Config{Timeout: time.Nanosecond})
-	_, _, err := b.Build(t.Context(), procfileCode, goApp(t, `package main; func main() {}`))
+	_, _, err := b.Build(t.Context(), procfileCode, goApp(t, `package main; func main() {}`), io.Discard)
 	expect(t, err, "the build took longer than 1ns")
 }
 
@@ -177,7 +178,7 @@ func TestBuildsWaitForEachOther(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	left := errors.New("the caller left")
 	cancel(left)
-	if _, _, err := b.Build(ctx, procfileCode, goApp(t, `package main; func main() {}`)); !errors.Is(err, left) {
+	if _, _, err := b.Build(ctx, procfileCode, goApp(t, `package main; func main() {}`), io.Discard); !errors.Is(err, left) {
 		t.Errorf("got the error %v", err)
 	}
 	if entries := must(os.ReadDir(b.config.Dir)); len(entries) != 0 {

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"dodil.io/ignite/engine"
 	"dodil.io/ignite/store"
@@ -38,6 +39,11 @@ func (b *Builder) provision(ctx context.Context, v store.Version, open func() (i
 		return engine.Launch{}, err
 	}
 	return runtime.Launch(ctx, dir, v)
+}
+
+// RemoveIdle fulfils engine.Provisioner.
+func (b *Builder) RemoveIdle(ctx context.Context, before time.Time, keep func(hash string) bool) (removed int, err error) {
+	panic("being written")
 }
 
 // checkHash keeps whatever is no hash out of paths.

@@ -16,6 +16,8 @@ var (
 	ErrBroken = errors.New("pod failed during the call")
 	// ErrAppGone says that the app does not exist, or was deleted while the call waited.
 	ErrAppGone = errors.New("app is gone")
+	// ErrOutOfMemory says that the kernel killed a pod, or a part of it, that wanted more memory than it may have.
+	ErrOutOfMemory = errors.New("out of memory")
 	// ErrNotPublished says that the app has no version that could serve.
 	ErrNotPublished = errors.New("app was never published")
 )
@@ -49,7 +51,11 @@ type ExitError struct {
 	Pod    string
 	Reason string
 	Log    []string
+	// Err is ErrOutOfMemory if that is why.
+	Err error
 }
+
+func (e *ExitError) Unwrap() error { return e.Err }
 
 func (e *ExitError) Error() string {
 	return fmt.Sprintf("pod %s ended: %s%s", e.Pod, e.Reason, tail(e.Log))

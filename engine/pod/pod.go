@@ -18,6 +18,14 @@ type Spec struct {
 	Dir string
 	// Command is what to run, argument by argument, with Dir as its working directory.
 	Command []string
+	// Image is what a container is made of; a pod that is a process has none. When Dir is set too, the image is built from it if the
+	// machine does not have it, with Dockerfile.
+	Image, Dockerfile string
+	// Template, if there is one, is a warm parent that can become this pod faster than Command could be started; a driver that knows no
+	// templates runs Command.
+	Template *Template
+	// Ports are those that the app declares; the first is the primary. Empty means one, 80.
+	Ports []uint32
 	// Env is added to the few variables that a driver sets (PATH, HOME, TMPDIR, PORT).
 	Env map[string]string
 	// SocketActivation: the program takes its listening socket as file descriptor 3 (LISTEN_FDS), so calls
@@ -34,6 +42,16 @@ type Spec struct {
 	StopGrace time.Duration
 }
 
+// Template is a program that waits with everything loaded that its pods have in common, and forks one whenever it is asked. It runs
+// none of the app's code before the fork, so that pods of all apps may come from one.
+type Template struct {
+	// Name tells templates apart: those of one name are the same program.
+	Name string
+	// Command starts the parent; it finds the socket of its orders as descriptor 3.
+	Command []string
+	Env     map[string]string
+}
+
 // Driver starts pods on one kind of machine. Its methods may be called concurrently.
 type Driver interface {
 	// Start returns once the pod is ready to take a call. It fails at once, with a *StartError that carries the last
@@ -46,8 +64,10 @@ type Driver interface {
 // Pod is a running instance of one version of an app. Its methods may be called concurrently.
 type Pod interface {
 	Name() string
-	// Addr is where it serves HTTP: scheme http and a host.
+	// Addr is where it serves HTTP on its primary port: scheme http and a host.
 	Addr() *url.URL
+	// AddrOf is where it serves one of the Spec's Ports; nil for any other.
+	AddrOf(port uint32) *url.URL
 	// Done is closed when it has exited, for whatever reason.
 	Done() <-chan struct{}
 	// Err says why after Done: nil after Stop, else an *ExitError with the last log lines.
@@ -58,9 +78,20 @@ type Pod interface {
 	Stop(ctx context.Context) error
 }
 
+// Freezer is a Pod that can be stopped in its tracks. Connections made meanwhile wait in the kernel.
+type Freezer interface {
+	Freeze(ctx context.Context) error
+	// Thaw lets it go on; it takes calls when Thaw returns.
+	Thaw(ctx context.Context) error
+	// MemoryBytes is what it holds.
+	MemoryBytes() (int64, error)
+}
+
 // Target is a pod with a free slot, as a dispatcher hands it out.
 type Target struct {
 	Addr *url.URL
+	// AddrOf answers where one of the app's declared ports is served; nil for any other.
+	AddrOf func(port uint32) *url.URL
 	// Pod names it in logs.
 	Pod string
 	// Version is the app's version that it runs.

@@ -36,6 +36,8 @@ var scopes = map[string]string{
 	computeService + "CompileDraft":    DeployApp,
 	computeService + "PublishDraft":    DeployApp,
 	computeService + "RollbackApp":     DeployApp,
+	computeService + "TestDraft":       DeployApp,
+	computeService + "TestAppVersion":  DeployApp,
 
 	computeService + "GetApp":          GetApp,
 	computeService + "ListApps":        GetApp,
@@ -44,6 +46,8 @@ var scopes = map[string]string{
 	computeService + "ListAppVersions": GetApp,
 	computeService + "GetAppVersion":   GetApp,
 	computeService + "GetAppCode":      GetApp,
+
+	computeService + "StreamCompileLogs": GetApp,
 
 	computeService + "Invoke":            InvokeApp,
 	computeService + "InvokeAsync":       InvokeApp,

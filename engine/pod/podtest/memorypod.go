@@ -7,11 +7,15 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
 	"dodil.io/ignite/engine/pod"
 )
+
+// defaultPort is that of an app that declares none.
+const defaultPort = 80
 
 // MemoryPod is a pod of a Memory driver.
 type MemoryPod struct {
@@ -55,6 +59,14 @@ func (p *MemoryPod) run(listener net.Listener) {
 	p.err = err
 	p.mu.Unlock()
 	p.forget(p)
+}
+
+// AddrOf answers the one address for every port of the Spec.
+func (p *MemoryPod) AddrOf(port uint32) *url.URL {
+	if port == defaultPort && len(p.spec.Ports) == 0 || slices.Contains(p.spec.Ports, port) {
+		return p.addr
+	}
+	return nil
 }
 
 func (p *MemoryPod) drain() {

@@ -109,6 +109,11 @@ func (p *process) Name() string { return p.spec.Name }
 // Addr is on 127.0.0.1.
 func (p *process) Addr() *url.URL { return p.addr }
 
+// AddrOf knows the first of the Spec's ports; the others are not served yet.
+func (p *process) AddrOf(port uint32) *url.URL {
+	panic("being written")
+}
+
 // Done is closed when the program has exited and nothing that it started is left.
 func (p *process) Done() <-chan struct{} { return p.done }
 

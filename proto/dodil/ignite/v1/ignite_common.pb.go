@@ -962,12 +962,12 @@ type ScalingConfig struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Pods that always run. 0 lets the app scale to zero.
 	ReservedCapacity uint32 `protobuf:"varint,1,opt,name=reserved_capacity,json=reservedCapacity,proto3" json:"reserved_capacity,omitempty"`
-	// The most pods. 0 means 10. The server's own cap holds below it.
+	// The most pods. 0 means 10. The server's own cap, usually 5, holds below it; GetAppState tells what applies.
 	MaxReplicas uint32      `protobuf:"varint,2,opt,name=max_replicas,json=maxReplicas,proto3" json:"max_replicas,omitempty"`
 	ScaleMetric ScaleMetric `protobuf:"varint,3,opt,name=scale_metric,json=scaleMetric,proto3,enum=dodil.ignite.v1.ScaleMetric" json:"scale_metric,omitempty"`
 	// What one pod is to carry, in units of scale_metric. 0 means 10.
 	ScaleThreshold uint32 `protobuf:"varint,4,opt,name=scale_threshold,json=scaleThreshold,proto3" json:"scale_threshold,omitempty"`
-	// How long a pod stays up after the last call, in seconds. 0 means 300.
+	// How long pods stay up after traffic drops, in seconds. 0 means 300, and less than 30 is 30.
 	ScaledownPeriodSecs uint32 `protobuf:"varint,5,opt,name=scaledown_period_secs,json=scaledownPeriodSecs,proto3" json:"scaledown_period_secs,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache

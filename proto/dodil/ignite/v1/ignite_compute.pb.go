@@ -65,9 +65,16 @@ type AppMeta struct {
 	CreatedAtMs int64  `protobuf:"varint,43,opt,name=created_at_ms,json=createdAtMs,proto3" json:"created_at_ms,omitempty"`
 	UpdatedAtMs int64  `protobuf:"varint,44,opt,name=updated_at_ms,json=updatedAtMs,proto3" json:"updated_at_ms,omitempty"`
 	// An extension: what becomes of asynchronous invocations that fail, defaults filled in.
-	Retry         *RetryPolicy `protobuf:"bytes,45,opt,name=retry,proto3" json:"retry,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Retry *RetryPolicy `protobuf:"bytes,45,opt,name=retry,proto3" json:"retry,omitempty"`
+	// An extension: the app's own host names answer callers without a token. Invoke and InvokeAsync still want one.
+	AllowUnauthenticated bool `protobuf:"varint,46,opt,name=allow_unauthenticated,json=allowUnauthenticated,proto3" json:"allow_unauthenticated,omitempty"`
+	// An extension: the origins whose pages may read answers of the app's host names, such as "https://example.com". Empty means every
+	// origin if allow_unauthenticated is set, and none otherwise.
+	CorsOrigins []string `protobuf:"bytes,47,rep,name=cors_origins,json=corsOrigins,proto3" json:"cors_origins,omitempty"`
+	// An extension: how many asynchronous invocations of the app run at a time, over all workers; 0 means as many as its pods take.
+	MaxAsyncInFlight uint32 `protobuf:"varint,48,opt,name=max_async_in_flight,json=maxAsyncInFlight,proto3" json:"max_async_in_flight,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *AppMeta) Reset() {
@@ -266,6 +273,27 @@ func (x *AppMeta) GetRetry() *RetryPolicy {
 		return x.Retry
 	}
 	return nil
+}
+
+func (x *AppMeta) GetAllowUnauthenticated() bool {
+	if x != nil {
+		return x.AllowUnauthenticated
+	}
+	return false
+}
+
+func (x *AppMeta) GetCorsOrigins() []string {
+	if x != nil {
+		return x.CorsOrigins
+	}
+	return nil
+}
+
+func (x *AppMeta) GetMaxAsyncInFlight() uint32 {
+	if x != nil {
+		return x.MaxAsyncInFlight
+	}
+	return 0
 }
 
 // CodeSource is where the code of a version comes from.
@@ -535,10 +563,12 @@ func (x *PrebuiltImage) GetImageRef() string {
 
 type CodeArchive struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A tar.gz or zip archive with a Procfile whose `web` line starts a server on $PORT.
-	SourceCode    []byte `protobuf:"bytes,1,opt,name=source_code,json=sourceCode,proto3" json:"source_code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// A tar.gz or zip archive: with a Dockerfile, it is built into an image; else a Procfile's `web` line starts a server on $PORT.
+	SourceCode []byte `protobuf:"bytes,1,opt,name=source_code,json=sourceCode,proto3" json:"source_code,omitempty"`
+	// Where in the archive the Dockerfile is; empty means Dockerfile at its root.
+	DockerfilePath string `protobuf:"bytes,2,opt,name=dockerfile_path,json=dockerfilePath,proto3" json:"dockerfile_path,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *CodeArchive) Reset() {
@@ -578,6 +608,13 @@ func (x *CodeArchive) GetSourceCode() []byte {
 	return nil
 }
 
+func (x *CodeArchive) GetDockerfilePath() string {
+	if x != nil {
+		return x.DockerfilePath
+	}
+	return ""
+}
+
 type CreateAppRequest struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	OrganizationName string                 `protobuf:"bytes,1,opt,name=organization_name,json=organizationName,proto3" json:"organization_name,omitempty"`
@@ -596,10 +633,13 @@ type CreateAppRequest struct {
 	MaxConcurrency uint32            `protobuf:"varint,13,opt,name=max_concurrency,json=maxConcurrency,proto3" json:"max_concurrency,omitempty"`
 	Ports          []uint32          `protobuf:"varint,14,rep,packed,name=ports,proto3" json:"ports,omitempty"`
 	HealthPath     string            `protobuf:"bytes,15,opt,name=health_path,json=healthPath,proto3" json:"health_path,omitempty"`
-	// An extension.
-	Retry         *RetryPolicy `protobuf:"bytes,16,opt,name=retry,proto3" json:"retry,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Extensions.
+	Retry                *RetryPolicy `protobuf:"bytes,16,opt,name=retry,proto3" json:"retry,omitempty"`
+	AllowUnauthenticated bool         `protobuf:"varint,17,opt,name=allow_unauthenticated,json=allowUnauthenticated,proto3" json:"allow_unauthenticated,omitempty"`
+	CorsOrigins          []string     `protobuf:"bytes,18,rep,name=cors_origins,json=corsOrigins,proto3" json:"cors_origins,omitempty"`
+	MaxAsyncInFlight     uint32       `protobuf:"varint,19,opt,name=max_async_in_flight,json=maxAsyncInFlight,proto3" json:"max_async_in_flight,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CreateAppRequest) Reset() {
@@ -744,14 +784,37 @@ func (x *CreateAppRequest) GetRetry() *RetryPolicy {
 	return nil
 }
 
+func (x *CreateAppRequest) GetAllowUnauthenticated() bool {
+	if x != nil {
+		return x.AllowUnauthenticated
+	}
+	return false
+}
+
+func (x *CreateAppRequest) GetCorsOrigins() []string {
+	if x != nil {
+		return x.CorsOrigins
+	}
+	return nil
+}
+
+func (x *CreateAppRequest) GetMaxAsyncInFlight() uint32 {
+	if x != nil {
+		return x.MaxAsyncInFlight
+	}
+	return 0
+}
+
 type CreateAppResponse struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	AppId           string                 `protobuf:"bytes,1,opt,name=app_id,json=appId,proto3" json:"app_id,omitempty"`
 	DeploymentState DeploymentState        `protobuf:"varint,2,opt,name=deployment_state,json=deploymentState,proto3,enum=dodil.ignite.v1.DeploymentState" json:"deployment_state,omitempty"`
 	AppliedTier     ResourceTier           `protobuf:"varint,3,opt,name=applied_tier,json=appliedTier,proto3,enum=dodil.ignite.v1.ResourceTier" json:"applied_tier,omitempty"`
 	AppliedLimits   *ResourceLimits        `protobuf:"bytes,4,opt,name=applied_limits,json=appliedLimits,proto3" json:"applied_limits,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// An extension: in words, what was asked for and holds only in part, such as a scale-down period below the server's least.
+	Notes         []string `protobuf:"bytes,5,rep,name=notes,proto3" json:"notes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateAppResponse) Reset() {
@@ -808,6 +871,13 @@ func (x *CreateAppResponse) GetAppliedTier() ResourceTier {
 func (x *CreateAppResponse) GetAppliedLimits() *ResourceLimits {
 	if x != nil {
 		return x.AppliedLimits
+	}
+	return nil
+}
+
+func (x *CreateAppResponse) GetNotes() []string {
+	if x != nil {
+		return x.Notes
 	}
 	return nil
 }
@@ -1091,9 +1161,14 @@ type UpdateAppConfigRequest struct {
 	Ports      []uint32 `protobuf:"varint,14,rep,packed,name=ports,proto3" json:"ports,omitempty"`
 	HealthPath *string  `protobuf:"bytes,15,opt,name=health_path,json=healthPath,proto3,oneof" json:"health_path,omitempty"`
 	// An extension. Replaces the whole policy.
-	Retry         *RetryPolicy `protobuf:"bytes,16,opt,name=retry,proto3" json:"retry,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Retry *RetryPolicy `protobuf:"bytes,16,opt,name=retry,proto3" json:"retry,omitempty"`
+	// Extensions.
+	AllowUnauthenticated *bool `protobuf:"varint,17,opt,name=allow_unauthenticated,json=allowUnauthenticated,proto3,oneof" json:"allow_unauthenticated,omitempty"`
+	// Replaces the list if it is not empty.
+	CorsOrigins      []string `protobuf:"bytes,18,rep,name=cors_origins,json=corsOrigins,proto3" json:"cors_origins,omitempty"`
+	MaxAsyncInFlight *uint32  `protobuf:"varint,19,opt,name=max_async_in_flight,json=maxAsyncInFlight,proto3,oneof" json:"max_async_in_flight,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *UpdateAppConfigRequest) Reset() {
@@ -1238,9 +1313,32 @@ func (x *UpdateAppConfigRequest) GetRetry() *RetryPolicy {
 	return nil
 }
 
+func (x *UpdateAppConfigRequest) GetAllowUnauthenticated() bool {
+	if x != nil && x.AllowUnauthenticated != nil {
+		return *x.AllowUnauthenticated
+	}
+	return false
+}
+
+func (x *UpdateAppConfigRequest) GetCorsOrigins() []string {
+	if x != nil {
+		return x.CorsOrigins
+	}
+	return nil
+}
+
+func (x *UpdateAppConfigRequest) GetMaxAsyncInFlight() uint32 {
+	if x != nil && x.MaxAsyncInFlight != nil {
+		return *x.MaxAsyncInFlight
+	}
+	return 0
+}
+
 type UpdateAppConfigResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	App           *AppMeta               `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	App   *AppMeta               `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
+	// An extension: in words, what was asked for and holds only in part.
+	Notes         []string `protobuf:"bytes,2,rep,name=notes,proto3" json:"notes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1278,6 +1376,13 @@ func (*UpdateAppConfigResponse) Descriptor() ([]byte, []int) {
 func (x *UpdateAppConfigResponse) GetApp() *AppMeta {
 	if x != nil {
 		return x.App
+	}
+	return nil
+}
+
+func (x *UpdateAppConfigResponse) GetNotes() []string {
+	if x != nil {
+		return x.Notes
 	}
 	return nil
 }
@@ -1433,7 +1538,26 @@ type GetAppStateResponse struct {
 	// Calls in pods now, over all workers.
 	InFlight uint32 `protobuf:"varint,5,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
 	// Why the last start failed, with the pod's last log lines; empty if it did not.
-	LastError     string `protobuf:"bytes,6,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	LastError string `protobuf:"bytes,6,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	// Extensions from here on. How many pods the app should have now, over all workers.
+	DesiredReplicas uint32 `protobuf:"varint,7,opt,name=desired_replicas,json=desiredReplicas,proto3" json:"desired_replicas,omitempty"`
+	// Pods that finish their calls and take no more.
+	DrainingReplicas uint32 `protobuf:"varint,8,opt,name=draining_replicas,json=drainingReplicas,proto3" json:"draining_replicas,omitempty"`
+	// Pods that are frozen and resume with the next call, and the memory that they hold.
+	FrozenReplicas uint32 `protobuf:"varint,9,opt,name=frozen_replicas,json=frozenReplicas,proto3" json:"frozen_replicas,omitempty"`
+	FrozenBytes    int64  `protobuf:"varint,10,opt,name=frozen_bytes,json=frozenBytes,proto3" json:"frozen_bytes,omitempty"`
+	// Calls that wait for a pod.
+	Waiting uint32 `protobuf:"varint,11,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// Asynchronous invocations in the queue, about.
+	Queued uint32 `protobuf:"varint,12,opt,name=queued,proto3" json:"queued,omitempty"`
+	// The scaling that holds: defaults filled in, and within the server's bounds.
+	EffectiveScaling *ScalingConfig `protobuf:"bytes,13,opt,name=effective_scaling,json=effectiveScaling,proto3" json:"effective_scaling,omitempty"`
+	// In words, where it differs from what was asked for.
+	Notes []string `protobuf:"bytes,14,rep,name=notes,proto3" json:"notes,omitempty"`
+	// The versions that have ready pods.
+	ServingVersions []uint32 `protobuf:"varint,15,rep,packed,name=serving_versions,json=servingVersions,proto3" json:"serving_versions,omitempty"`
+	// The version that was to serve and did not come up; last_error says why. 0 if there is none.
+	FailedVersion uint32 `protobuf:"varint,16,opt,name=failed_version,json=failedVersion,proto3" json:"failed_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1508,6 +1632,76 @@ func (x *GetAppStateResponse) GetLastError() string {
 		return x.LastError
 	}
 	return ""
+}
+
+func (x *GetAppStateResponse) GetDesiredReplicas() uint32 {
+	if x != nil {
+		return x.DesiredReplicas
+	}
+	return 0
+}
+
+func (x *GetAppStateResponse) GetDrainingReplicas() uint32 {
+	if x != nil {
+		return x.DrainingReplicas
+	}
+	return 0
+}
+
+func (x *GetAppStateResponse) GetFrozenReplicas() uint32 {
+	if x != nil {
+		return x.FrozenReplicas
+	}
+	return 0
+}
+
+func (x *GetAppStateResponse) GetFrozenBytes() int64 {
+	if x != nil {
+		return x.FrozenBytes
+	}
+	return 0
+}
+
+func (x *GetAppStateResponse) GetWaiting() uint32 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *GetAppStateResponse) GetQueued() uint32 {
+	if x != nil {
+		return x.Queued
+	}
+	return 0
+}
+
+func (x *GetAppStateResponse) GetEffectiveScaling() *ScalingConfig {
+	if x != nil {
+		return x.EffectiveScaling
+	}
+	return nil
+}
+
+func (x *GetAppStateResponse) GetNotes() []string {
+	if x != nil {
+		return x.Notes
+	}
+	return nil
+}
+
+func (x *GetAppStateResponse) GetServingVersions() []uint32 {
+	if x != nil {
+		return x.ServingVersions
+	}
+	return nil
+}
+
+func (x *GetAppStateResponse) GetFailedVersion() uint32 {
+	if x != nil {
+		return x.FailedVersion
+	}
+	return 0
 }
 
 // DraftInfo is the one draft of an app.
@@ -1943,6 +2137,433 @@ func (x *CompileDraftResponse) GetLog() string {
 	return ""
 }
 
+type StreamCompileLogsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From DraftInfo.
+	DeployId      string `protobuf:"bytes,1,opt,name=deploy_id,json=deployId,proto3" json:"deploy_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamCompileLogsRequest) Reset() {
+	*x = StreamCompileLogsRequest{}
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamCompileLogsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamCompileLogsRequest) ProtoMessage() {}
+
+func (x *StreamCompileLogsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamCompileLogsRequest.ProtoReflect.Descriptor instead.
+func (*StreamCompileLogsRequest) Descriptor() ([]byte, []int) {
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *StreamCompileLogsRequest) GetDeployId() string {
+	if x != nil {
+		return x.DeployId
+	}
+	return ""
+}
+
+// StreamCompileLogsResponse is a line that the compiler printed.
+type StreamCompileLogsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TimestampMs   int64                  `protobuf:"varint,1,opt,name=timestamp_ms,json=timestampMs,proto3" json:"timestamp_ms,omitempty"`
+	Line          string                 `protobuf:"bytes,2,opt,name=line,proto3" json:"line,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamCompileLogsResponse) Reset() {
+	*x = StreamCompileLogsResponse{}
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamCompileLogsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamCompileLogsResponse) ProtoMessage() {}
+
+func (x *StreamCompileLogsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamCompileLogsResponse.ProtoReflect.Descriptor instead.
+func (*StreamCompileLogsResponse) Descriptor() ([]byte, []int) {
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *StreamCompileLogsResponse) GetTimestampMs() int64 {
+	if x != nil {
+		return x.TimestampMs
+	}
+	return 0
+}
+
+func (x *StreamCompileLogsResponse) GetLine() string {
+	if x != nil {
+		return x.Line
+	}
+	return ""
+}
+
+type TestDraftRequest struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	OrganizationName string                 `protobuf:"bytes,1,opt,name=organization_name,json=organizationName,proto3" json:"organization_name,omitempty"`
+	AppName          string                 `protobuf:"bytes,2,opt,name=app_name,json=appName,proto3" json:"app_name,omitempty"`
+	Http             *HttpContext           `protobuf:"bytes,3,opt,name=http,proto3" json:"http,omitempty"`
+	Body             []byte                 `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *TestDraftRequest) Reset() {
+	*x = TestDraftRequest{}
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestDraftRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestDraftRequest) ProtoMessage() {}
+
+func (x *TestDraftRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestDraftRequest.ProtoReflect.Descriptor instead.
+func (*TestDraftRequest) Descriptor() ([]byte, []int) {
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *TestDraftRequest) GetOrganizationName() string {
+	if x != nil {
+		return x.OrganizationName
+	}
+	return ""
+}
+
+func (x *TestDraftRequest) GetAppName() string {
+	if x != nil {
+		return x.AppName
+	}
+	return ""
+}
+
+func (x *TestDraftRequest) GetHttp() *HttpContext {
+	if x != nil {
+		return x.Http
+	}
+	return nil
+}
+
+func (x *TestDraftRequest) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+type TestDraftResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Result        *TestResult            `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestDraftResponse) Reset() {
+	*x = TestDraftResponse{}
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestDraftResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestDraftResponse) ProtoMessage() {}
+
+func (x *TestDraftResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestDraftResponse.ProtoReflect.Descriptor instead.
+func (*TestDraftResponse) Descriptor() ([]byte, []int) {
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *TestDraftResponse) GetResult() *TestResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+type TestAppVersionRequest struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	OrganizationName string                 `protobuf:"bytes,1,opt,name=organization_name,json=organizationName,proto3" json:"organization_name,omitempty"`
+	AppName          string                 `protobuf:"bytes,2,opt,name=app_name,json=appName,proto3" json:"app_name,omitempty"`
+	Version          uint32                 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	Http             *HttpContext           `protobuf:"bytes,4,opt,name=http,proto3" json:"http,omitempty"`
+	Body             []byte                 `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *TestAppVersionRequest) Reset() {
+	*x = TestAppVersionRequest{}
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestAppVersionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestAppVersionRequest) ProtoMessage() {}
+
+func (x *TestAppVersionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestAppVersionRequest.ProtoReflect.Descriptor instead.
+func (*TestAppVersionRequest) Descriptor() ([]byte, []int) {
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *TestAppVersionRequest) GetOrganizationName() string {
+	if x != nil {
+		return x.OrganizationName
+	}
+	return ""
+}
+
+func (x *TestAppVersionRequest) GetAppName() string {
+	if x != nil {
+		return x.AppName
+	}
+	return ""
+}
+
+func (x *TestAppVersionRequest) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *TestAppVersionRequest) GetHttp() *HttpContext {
+	if x != nil {
+		return x.Http
+	}
+	return nil
+}
+
+func (x *TestAppVersionRequest) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+type TestAppVersionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Result        *TestResult            `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestAppVersionResponse) Reset() {
+	*x = TestAppVersionResponse{}
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestAppVersionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestAppVersionResponse) ProtoMessage() {}
+
+func (x *TestAppVersionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestAppVersionResponse.ProtoReflect.Descriptor instead.
+func (*TestAppVersionResponse) Descriptor() ([]byte, []int) {
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *TestAppVersionResponse) GetResult() *TestResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+// TestResult is what a pod of its own answered, which was started for one call and stopped after it.
+type TestResult struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	StatusCode      uint32                 `protobuf:"varint,1,opt,name=status_code,json=statusCode,proto3" json:"status_code,omitempty"`
+	ResponseHeaders []*HeaderField         `protobuf:"bytes,2,rep,name=response_headers,json=responseHeaders,proto3" json:"response_headers,omitempty"`
+	Body            []byte                 `protobuf:"bytes,3,opt,name=body,proto3" json:"body,omitempty"`
+	// From the request to the end of the answer, the start of the pod included.
+	DurationMs int64 `protobuf:"varint,4,opt,name=duration_ms,json=durationMs,proto3" json:"duration_ms,omitempty"`
+	// How much of it the start took.
+	ColdStartMs int64 `protobuf:"varint,5,opt,name=cold_start_ms,json=coldStartMs,proto3" json:"cold_start_ms,omitempty"`
+	// What the pod printed, its last lines.
+	LogLines []string `protobuf:"bytes,6,rep,name=log_lines,json=logLines,proto3" json:"log_lines,omitempty"`
+	// Why there is no answer; empty if there is one.
+	Error         *ExecutionError `protobuf:"bytes,7,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestResult) Reset() {
+	*x = TestResult{}
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestResult) ProtoMessage() {}
+
+func (x *TestResult) ProtoReflect() protoreflect.Message {
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestResult.ProtoReflect.Descriptor instead.
+func (*TestResult) Descriptor() ([]byte, []int) {
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *TestResult) GetStatusCode() uint32 {
+	if x != nil {
+		return x.StatusCode
+	}
+	return 0
+}
+
+func (x *TestResult) GetResponseHeaders() []*HeaderField {
+	if x != nil {
+		return x.ResponseHeaders
+	}
+	return nil
+}
+
+func (x *TestResult) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+func (x *TestResult) GetDurationMs() int64 {
+	if x != nil {
+		return x.DurationMs
+	}
+	return 0
+}
+
+func (x *TestResult) GetColdStartMs() int64 {
+	if x != nil {
+		return x.ColdStartMs
+	}
+	return 0
+}
+
+func (x *TestResult) GetLogLines() []string {
+	if x != nil {
+		return x.LogLines
+	}
+	return nil
+}
+
+func (x *TestResult) GetError() *ExecutionError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
 type PublishDraftRequest struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	OrganizationName string                 `protobuf:"bytes,1,opt,name=organization_name,json=organizationName,proto3" json:"organization_name,omitempty"`
@@ -1953,7 +2574,7 @@ type PublishDraftRequest struct {
 
 func (x *PublishDraftRequest) Reset() {
 	*x = PublishDraftRequest{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[26]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1965,7 +2586,7 @@ func (x *PublishDraftRequest) String() string {
 func (*PublishDraftRequest) ProtoMessage() {}
 
 func (x *PublishDraftRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[26]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1978,7 +2599,7 @@ func (x *PublishDraftRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishDraftRequest.ProtoReflect.Descriptor instead.
 func (*PublishDraftRequest) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{26}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PublishDraftRequest) GetOrganizationName() string {
@@ -2005,7 +2626,7 @@ type PublishDraftResponse struct {
 
 func (x *PublishDraftResponse) Reset() {
 	*x = PublishDraftResponse{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[27]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2017,7 +2638,7 @@ func (x *PublishDraftResponse) String() string {
 func (*PublishDraftResponse) ProtoMessage() {}
 
 func (x *PublishDraftResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[27]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2030,7 +2651,7 @@ func (x *PublishDraftResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishDraftResponse.ProtoReflect.Descriptor instead.
 func (*PublishDraftResponse) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{27}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PublishDraftResponse) GetVersion() uint32 {
@@ -2063,7 +2684,7 @@ type AppVersionInfo struct {
 
 func (x *AppVersionInfo) Reset() {
 	*x = AppVersionInfo{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[28]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2075,7 +2696,7 @@ func (x *AppVersionInfo) String() string {
 func (*AppVersionInfo) ProtoMessage() {}
 
 func (x *AppVersionInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[28]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2088,7 +2709,7 @@ func (x *AppVersionInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppVersionInfo.ProtoReflect.Descriptor instead.
 func (*AppVersionInfo) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{28}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *AppVersionInfo) GetVersion() uint32 {
@@ -2153,7 +2774,7 @@ type ListAppVersionsRequest struct {
 
 func (x *ListAppVersionsRequest) Reset() {
 	*x = ListAppVersionsRequest{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[29]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2165,7 +2786,7 @@ func (x *ListAppVersionsRequest) String() string {
 func (*ListAppVersionsRequest) ProtoMessage() {}
 
 func (x *ListAppVersionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[29]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2178,7 +2799,7 @@ func (x *ListAppVersionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAppVersionsRequest.ProtoReflect.Descriptor instead.
 func (*ListAppVersionsRequest) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{29}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListAppVersionsRequest) GetOrganizationName() string {
@@ -2220,7 +2841,7 @@ type ListAppVersionsResponse struct {
 
 func (x *ListAppVersionsResponse) Reset() {
 	*x = ListAppVersionsResponse{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[30]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2232,7 +2853,7 @@ func (x *ListAppVersionsResponse) String() string {
 func (*ListAppVersionsResponse) ProtoMessage() {}
 
 func (x *ListAppVersionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[30]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2245,7 +2866,7 @@ func (x *ListAppVersionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAppVersionsResponse.ProtoReflect.Descriptor instead.
 func (*ListAppVersionsResponse) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{30}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListAppVersionsResponse) GetVersions() []*AppVersionInfo {
@@ -2273,7 +2894,7 @@ type GetAppVersionRequest struct {
 
 func (x *GetAppVersionRequest) Reset() {
 	*x = GetAppVersionRequest{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[31]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2285,7 +2906,7 @@ func (x *GetAppVersionRequest) String() string {
 func (*GetAppVersionRequest) ProtoMessage() {}
 
 func (x *GetAppVersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[31]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2298,7 +2919,7 @@ func (x *GetAppVersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAppVersionRequest.ProtoReflect.Descriptor instead.
 func (*GetAppVersionRequest) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{31}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetAppVersionRequest) GetOrganizationName() string {
@@ -2331,7 +2952,7 @@ type GetAppVersionResponse struct {
 
 func (x *GetAppVersionResponse) Reset() {
 	*x = GetAppVersionResponse{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[32]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2343,7 +2964,7 @@ func (x *GetAppVersionResponse) String() string {
 func (*GetAppVersionResponse) ProtoMessage() {}
 
 func (x *GetAppVersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[32]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2356,7 +2977,7 @@ func (x *GetAppVersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAppVersionResponse.ProtoReflect.Descriptor instead.
 func (*GetAppVersionResponse) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{32}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetAppVersionResponse) GetApp() *AppMeta {
@@ -2378,7 +2999,7 @@ type RollbackAppRequest struct {
 
 func (x *RollbackAppRequest) Reset() {
 	*x = RollbackAppRequest{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[33]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2390,7 +3011,7 @@ func (x *RollbackAppRequest) String() string {
 func (*RollbackAppRequest) ProtoMessage() {}
 
 func (x *RollbackAppRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[33]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2403,7 +3024,7 @@ func (x *RollbackAppRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackAppRequest.ProtoReflect.Descriptor instead.
 func (*RollbackAppRequest) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{33}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RollbackAppRequest) GetOrganizationName() string {
@@ -2436,7 +3057,7 @@ type RollbackAppResponse struct {
 
 func (x *RollbackAppResponse) Reset() {
 	*x = RollbackAppResponse{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[34]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2448,7 +3069,7 @@ func (x *RollbackAppResponse) String() string {
 func (*RollbackAppResponse) ProtoMessage() {}
 
 func (x *RollbackAppResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[34]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2461,7 +3082,7 @@ func (x *RollbackAppResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackAppResponse.ProtoReflect.Descriptor instead.
 func (*RollbackAppResponse) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{34}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RollbackAppResponse) GetApp() *AppMeta {
@@ -2483,7 +3104,7 @@ type GetAppCodeRequest struct {
 
 func (x *GetAppCodeRequest) Reset() {
 	*x = GetAppCodeRequest{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[35]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2495,7 +3116,7 @@ func (x *GetAppCodeRequest) String() string {
 func (*GetAppCodeRequest) ProtoMessage() {}
 
 func (x *GetAppCodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[35]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2508,7 +3129,7 @@ func (x *GetAppCodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAppCodeRequest.ProtoReflect.Descriptor instead.
 func (*GetAppCodeRequest) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{35}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetAppCodeRequest) GetOrganizationName() string {
@@ -2545,7 +3166,7 @@ type GetAppCodeResponse struct {
 
 func (x *GetAppCodeResponse) Reset() {
 	*x = GetAppCodeResponse{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[36]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2557,7 +3178,7 @@ func (x *GetAppCodeResponse) String() string {
 func (*GetAppCodeResponse) ProtoMessage() {}
 
 func (x *GetAppCodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[36]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2570,7 +3191,7 @@ func (x *GetAppCodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAppCodeResponse.ProtoReflect.Descriptor instead.
 func (*GetAppCodeResponse) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{36}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *GetAppCodeResponse) GetSourceCode() []byte {
@@ -2619,7 +3240,7 @@ type HttpContext struct {
 
 func (x *HttpContext) Reset() {
 	*x = HttpContext{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[37]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2631,7 +3252,7 @@ func (x *HttpContext) String() string {
 func (*HttpContext) ProtoMessage() {}
 
 func (x *HttpContext) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[37]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2644,7 +3265,7 @@ func (x *HttpContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpContext.ProtoReflect.Descriptor instead.
 func (*HttpContext) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{37}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *HttpContext) GetMethod() HttpMethod {
@@ -2708,7 +3329,7 @@ type InvokeRequest struct {
 
 func (x *InvokeRequest) Reset() {
 	*x = InvokeRequest{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[38]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2720,7 +3341,7 @@ func (x *InvokeRequest) String() string {
 func (*InvokeRequest) ProtoMessage() {}
 
 func (x *InvokeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[38]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2733,7 +3354,7 @@ func (x *InvokeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvokeRequest.ProtoReflect.Descriptor instead.
 func (*InvokeRequest) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{38}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *InvokeRequest) GetOrganizationName() string {
@@ -2806,7 +3427,7 @@ type InvokeResponse struct {
 
 func (x *InvokeResponse) Reset() {
 	*x = InvokeResponse{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[39]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2818,7 +3439,7 @@ func (x *InvokeResponse) String() string {
 func (*InvokeResponse) ProtoMessage() {}
 
 func (x *InvokeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[39]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2831,7 +3452,7 @@ func (x *InvokeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvokeResponse.ProtoReflect.Descriptor instead.
 func (*InvokeResponse) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{39}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *InvokeResponse) GetFrame() isInvokeResponse_Frame {
@@ -2905,7 +3526,7 @@ type InvokeHead struct {
 
 func (x *InvokeHead) Reset() {
 	*x = InvokeHead{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[40]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2917,7 +3538,7 @@ func (x *InvokeHead) String() string {
 func (*InvokeHead) ProtoMessage() {}
 
 func (x *InvokeHead) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[40]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2930,7 +3551,7 @@ func (x *InvokeHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvokeHead.ProtoReflect.Descriptor instead.
 func (*InvokeHead) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{40}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *InvokeHead) GetStatusCode() uint32 {
@@ -2970,7 +3591,7 @@ type InvokeChunk struct {
 
 func (x *InvokeChunk) Reset() {
 	*x = InvokeChunk{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[41]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2982,7 +3603,7 @@ func (x *InvokeChunk) String() string {
 func (*InvokeChunk) ProtoMessage() {}
 
 func (x *InvokeChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[41]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2995,7 +3616,7 @@ func (x *InvokeChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvokeChunk.ProtoReflect.Descriptor instead.
 func (*InvokeChunk) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{41}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *InvokeChunk) GetData() []byte {
@@ -3018,7 +3639,7 @@ type InvokeTrailer struct {
 
 func (x *InvokeTrailer) Reset() {
 	*x = InvokeTrailer{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[42]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3030,7 +3651,7 @@ func (x *InvokeTrailer) String() string {
 func (*InvokeTrailer) ProtoMessage() {}
 
 func (x *InvokeTrailer) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[42]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3043,7 +3664,7 @@ func (x *InvokeTrailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvokeTrailer.ProtoReflect.Descriptor instead.
 func (*InvokeTrailer) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{42}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *InvokeTrailer) GetTotalBodyBytes() int64 {
@@ -3076,7 +3697,7 @@ type InvokeAsyncResponse struct {
 
 func (x *InvokeAsyncResponse) Reset() {
 	*x = InvokeAsyncResponse{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[43]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3088,7 +3709,7 @@ func (x *InvokeAsyncResponse) String() string {
 func (*InvokeAsyncResponse) ProtoMessage() {}
 
 func (x *InvokeAsyncResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[43]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3101,7 +3722,7 @@ func (x *InvokeAsyncResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvokeAsyncResponse.ProtoReflect.Descriptor instead.
 func (*InvokeAsyncResponse) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{43}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *InvokeAsyncResponse) GetExecutionId() string {
@@ -3123,7 +3744,7 @@ type InvokeAsyncBatchRequest struct {
 
 func (x *InvokeAsyncBatchRequest) Reset() {
 	*x = InvokeAsyncBatchRequest{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[44]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3135,7 +3756,7 @@ func (x *InvokeAsyncBatchRequest) String() string {
 func (*InvokeAsyncBatchRequest) ProtoMessage() {}
 
 func (x *InvokeAsyncBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[44]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3148,7 +3769,7 @@ func (x *InvokeAsyncBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvokeAsyncBatchRequest.ProtoReflect.Descriptor instead.
 func (*InvokeAsyncBatchRequest) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{44}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *InvokeAsyncBatchRequest) GetOrganizationName() string {
@@ -3182,7 +3803,7 @@ type InvokeAsyncBatchResponse struct {
 
 func (x *InvokeAsyncBatchResponse) Reset() {
 	*x = InvokeAsyncBatchResponse{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[45]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3194,7 +3815,7 @@ func (x *InvokeAsyncBatchResponse) String() string {
 func (*InvokeAsyncBatchResponse) ProtoMessage() {}
 
 func (x *InvokeAsyncBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[45]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3207,7 +3828,7 @@ func (x *InvokeAsyncBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvokeAsyncBatchResponse.ProtoReflect.Descriptor instead.
 func (*InvokeAsyncBatchResponse) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{45}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *InvokeAsyncBatchResponse) GetResults() []*InvokeAsyncResult {
@@ -3228,7 +3849,7 @@ type InvokeAsyncResult struct {
 
 func (x *InvokeAsyncResult) Reset() {
 	*x = InvokeAsyncResult{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[46]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3240,7 +3861,7 @@ func (x *InvokeAsyncResult) String() string {
 func (*InvokeAsyncResult) ProtoMessage() {}
 
 func (x *InvokeAsyncResult) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[46]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3253,7 +3874,7 @@ func (x *InvokeAsyncResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvokeAsyncResult.ProtoReflect.Descriptor instead.
 func (*InvokeAsyncResult) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{46}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *InvokeAsyncResult) GetExecutionId() string {
@@ -3284,7 +3905,7 @@ type BatchError struct {
 
 func (x *BatchError) Reset() {
 	*x = BatchError{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[47]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3296,7 +3917,7 @@ func (x *BatchError) String() string {
 func (*BatchError) ProtoMessage() {}
 
 func (x *BatchError) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[47]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3309,7 +3930,7 @@ func (x *BatchError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchError.ProtoReflect.Descriptor instead.
 func (*BatchError) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{47}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *BatchError) GetCode() int32 {
@@ -3377,7 +3998,7 @@ type Execution struct {
 
 func (x *Execution) Reset() {
 	*x = Execution{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[48]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3389,7 +4010,7 @@ func (x *Execution) String() string {
 func (*Execution) ProtoMessage() {}
 
 func (x *Execution) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[48]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3402,7 +4023,7 @@ func (x *Execution) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Execution.ProtoReflect.Descriptor instead.
 func (*Execution) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{48}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Execution) GetId() string {
@@ -3571,7 +4192,7 @@ type ExecutionError struct {
 
 func (x *ExecutionError) Reset() {
 	*x = ExecutionError{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[49]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3583,7 +4204,7 @@ func (x *ExecutionError) String() string {
 func (*ExecutionError) ProtoMessage() {}
 
 func (x *ExecutionError) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[49]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3596,7 +4217,7 @@ func (x *ExecutionError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutionError.ProtoReflect.Descriptor instead.
 func (*ExecutionError) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{49}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ExecutionError) GetCode() string {
@@ -3630,7 +4251,7 @@ type ExecutionMetrics struct {
 
 func (x *ExecutionMetrics) Reset() {
 	*x = ExecutionMetrics{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[50]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3642,7 +4263,7 @@ func (x *ExecutionMetrics) String() string {
 func (*ExecutionMetrics) ProtoMessage() {}
 
 func (x *ExecutionMetrics) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[50]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3655,7 +4276,7 @@ func (x *ExecutionMetrics) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutionMetrics.ProtoReflect.Descriptor instead.
 func (*ExecutionMetrics) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{50}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ExecutionMetrics) GetExecutionMs() int64 {
@@ -3706,7 +4327,7 @@ type GetExecutionRequest struct {
 
 func (x *GetExecutionRequest) Reset() {
 	*x = GetExecutionRequest{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[51]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3718,7 +4339,7 @@ func (x *GetExecutionRequest) String() string {
 func (*GetExecutionRequest) ProtoMessage() {}
 
 func (x *GetExecutionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[51]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3731,7 +4352,7 @@ func (x *GetExecutionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetExecutionRequest.ProtoReflect.Descriptor instead.
 func (*GetExecutionRequest) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{51}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *GetExecutionRequest) GetExecutionId() string {
@@ -3766,7 +4387,7 @@ type GetExecutionResponse struct {
 
 func (x *GetExecutionResponse) Reset() {
 	*x = GetExecutionResponse{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[52]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3778,7 +4399,7 @@ func (x *GetExecutionResponse) String() string {
 func (*GetExecutionResponse) ProtoMessage() {}
 
 func (x *GetExecutionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[52]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3791,7 +4412,7 @@ func (x *GetExecutionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetExecutionResponse.ProtoReflect.Descriptor instead.
 func (*GetExecutionResponse) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{52}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *GetExecutionResponse) GetExecution() *Execution {
@@ -3825,7 +4446,7 @@ type ExecutionFilter struct {
 
 func (x *ExecutionFilter) Reset() {
 	*x = ExecutionFilter{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[53]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3837,7 +4458,7 @@ func (x *ExecutionFilter) String() string {
 func (*ExecutionFilter) ProtoMessage() {}
 
 func (x *ExecutionFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[53]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3850,7 +4471,7 @@ func (x *ExecutionFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutionFilter.ProtoReflect.Descriptor instead.
 func (*ExecutionFilter) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{53}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ExecutionFilter) GetOrganizationName() string {
@@ -3908,7 +4529,7 @@ type ListExecutionsRequest struct {
 
 func (x *ListExecutionsRequest) Reset() {
 	*x = ListExecutionsRequest{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[54]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3920,7 +4541,7 @@ func (x *ListExecutionsRequest) String() string {
 func (*ListExecutionsRequest) ProtoMessage() {}
 
 func (x *ListExecutionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[54]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3933,7 +4554,7 @@ func (x *ListExecutionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExecutionsRequest.ProtoReflect.Descriptor instead.
 func (*ListExecutionsRequest) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{54}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ListExecutionsRequest) GetOrganizationName() string {
@@ -4004,7 +4625,7 @@ type ListExecutionsResponse struct {
 
 func (x *ListExecutionsResponse) Reset() {
 	*x = ListExecutionsResponse{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[55]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4016,7 +4637,7 @@ func (x *ListExecutionsResponse) String() string {
 func (*ListExecutionsResponse) ProtoMessage() {}
 
 func (x *ListExecutionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[55]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4029,7 +4650,7 @@ func (x *ListExecutionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExecutionsResponse.ProtoReflect.Descriptor instead.
 func (*ListExecutionsResponse) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{55}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ListExecutionsResponse) GetExecutions() []*Execution {
@@ -4055,7 +4676,7 @@ type FetchResponseRequest struct {
 
 func (x *FetchResponseRequest) Reset() {
 	*x = FetchResponseRequest{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[56]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4067,7 +4688,7 @@ func (x *FetchResponseRequest) String() string {
 func (*FetchResponseRequest) ProtoMessage() {}
 
 func (x *FetchResponseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[56]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4080,7 +4701,7 @@ func (x *FetchResponseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchResponseRequest.ProtoReflect.Descriptor instead.
 func (*FetchResponseRequest) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{56}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *FetchResponseRequest) GetExecutionId() string {
@@ -4101,7 +4722,7 @@ type CancelExecutionRequest struct {
 
 func (x *CancelExecutionRequest) Reset() {
 	*x = CancelExecutionRequest{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[57]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4113,7 +4734,7 @@ func (x *CancelExecutionRequest) String() string {
 func (*CancelExecutionRequest) ProtoMessage() {}
 
 func (x *CancelExecutionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[57]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4126,7 +4747,7 @@ func (x *CancelExecutionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelExecutionRequest.ProtoReflect.Descriptor instead.
 func (*CancelExecutionRequest) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{57}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *CancelExecutionRequest) GetExecutionId() string {
@@ -4152,7 +4773,7 @@ type CancelExecutionResponse struct {
 
 func (x *CancelExecutionResponse) Reset() {
 	*x = CancelExecutionResponse{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[58]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4164,7 +4785,7 @@ func (x *CancelExecutionResponse) String() string {
 func (*CancelExecutionResponse) ProtoMessage() {}
 
 func (x *CancelExecutionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[58]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4177,7 +4798,7 @@ func (x *CancelExecutionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelExecutionResponse.ProtoReflect.Descriptor instead.
 func (*CancelExecutionResponse) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{58}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *CancelExecutionResponse) GetExecution() *Execution {
@@ -4196,7 +4817,7 @@ type RedriveExecutionRequest struct {
 
 func (x *RedriveExecutionRequest) Reset() {
 	*x = RedriveExecutionRequest{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[59]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4208,7 +4829,7 @@ func (x *RedriveExecutionRequest) String() string {
 func (*RedriveExecutionRequest) ProtoMessage() {}
 
 func (x *RedriveExecutionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[59]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4221,7 +4842,7 @@ func (x *RedriveExecutionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveExecutionRequest.ProtoReflect.Descriptor instead.
 func (*RedriveExecutionRequest) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{59}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *RedriveExecutionRequest) GetExecutionId() string {
@@ -4241,7 +4862,7 @@ type RedriveExecutionResponse struct {
 
 func (x *RedriveExecutionResponse) Reset() {
 	*x = RedriveExecutionResponse{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[60]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4253,7 +4874,7 @@ func (x *RedriveExecutionResponse) String() string {
 func (*RedriveExecutionResponse) ProtoMessage() {}
 
 func (x *RedriveExecutionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[60]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4266,7 +4887,7 @@ func (x *RedriveExecutionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveExecutionResponse.ProtoReflect.Descriptor instead.
 func (*RedriveExecutionResponse) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{60}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *RedriveExecutionResponse) GetExecutionId() string {
@@ -4287,7 +4908,7 @@ type RedriveExecutionsRequest struct {
 
 func (x *RedriveExecutionsRequest) Reset() {
 	*x = RedriveExecutionsRequest{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[61]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4299,7 +4920,7 @@ func (x *RedriveExecutionsRequest) String() string {
 func (*RedriveExecutionsRequest) ProtoMessage() {}
 
 func (x *RedriveExecutionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[61]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4312,7 +4933,7 @@ func (x *RedriveExecutionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveExecutionsRequest.ProtoReflect.Descriptor instead.
 func (*RedriveExecutionsRequest) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{61}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *RedriveExecutionsRequest) GetFilter() *ExecutionFilter {
@@ -4340,7 +4961,7 @@ type RedriveExecutionsResponse struct {
 
 func (x *RedriveExecutionsResponse) Reset() {
 	*x = RedriveExecutionsResponse{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[62]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4352,7 +4973,7 @@ func (x *RedriveExecutionsResponse) String() string {
 func (*RedriveExecutionsResponse) ProtoMessage() {}
 
 func (x *RedriveExecutionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[62]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4365,7 +4986,7 @@ func (x *RedriveExecutionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveExecutionsResponse.ProtoReflect.Descriptor instead.
 func (*RedriveExecutionsResponse) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{62}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *RedriveExecutionsResponse) GetResults() []*RedriveResult {
@@ -4394,7 +5015,7 @@ type RedriveResult struct {
 
 func (x *RedriveResult) Reset() {
 	*x = RedriveResult{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[63]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4406,7 +5027,7 @@ func (x *RedriveResult) String() string {
 func (*RedriveResult) ProtoMessage() {}
 
 func (x *RedriveResult) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[63]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4419,7 +5040,7 @@ func (x *RedriveResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveResult.ProtoReflect.Descriptor instead.
 func (*RedriveResult) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{63}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *RedriveResult) GetExecutionId() string {
@@ -4456,7 +5077,7 @@ type PurgeDeadLettersRequest struct {
 
 func (x *PurgeDeadLettersRequest) Reset() {
 	*x = PurgeDeadLettersRequest{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[64]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4468,7 +5089,7 @@ func (x *PurgeDeadLettersRequest) String() string {
 func (*PurgeDeadLettersRequest) ProtoMessage() {}
 
 func (x *PurgeDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[64]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4481,7 +5102,7 @@ func (x *PurgeDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*PurgeDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{64}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *PurgeDeadLettersRequest) GetFilter() *ExecutionFilter {
@@ -4516,7 +5137,7 @@ type PurgeDeadLettersResponse struct {
 
 func (x *PurgeDeadLettersResponse) Reset() {
 	*x = PurgeDeadLettersResponse{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[65]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4528,7 +5149,7 @@ func (x *PurgeDeadLettersResponse) String() string {
 func (*PurgeDeadLettersResponse) ProtoMessage() {}
 
 func (x *PurgeDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[65]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4541,7 +5162,7 @@ func (x *PurgeDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*PurgeDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{65}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *PurgeDeadLettersResponse) GetPurged() uint32 {
@@ -4575,7 +5196,7 @@ type WatchExecutionRequest struct {
 
 func (x *WatchExecutionRequest) Reset() {
 	*x = WatchExecutionRequest{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[66]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4587,7 +5208,7 @@ func (x *WatchExecutionRequest) String() string {
 func (*WatchExecutionRequest) ProtoMessage() {}
 
 func (x *WatchExecutionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[66]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4600,7 +5221,7 @@ func (x *WatchExecutionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchExecutionRequest.ProtoReflect.Descriptor instead.
 func (*WatchExecutionRequest) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{66}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *WatchExecutionRequest) GetExecutionId() string {
@@ -4651,7 +5272,7 @@ type WatchExecutionResponse struct {
 
 func (x *WatchExecutionResponse) Reset() {
 	*x = WatchExecutionResponse{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[67]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4663,7 +5284,7 @@ func (x *WatchExecutionResponse) String() string {
 func (*WatchExecutionResponse) ProtoMessage() {}
 
 func (x *WatchExecutionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[67]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4676,7 +5297,7 @@ func (x *WatchExecutionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchExecutionResponse.ProtoReflect.Descriptor instead.
 func (*WatchExecutionResponse) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{67}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *WatchExecutionResponse) GetExecution() *Execution {
@@ -4729,7 +5350,7 @@ type HealthCheckRequest struct {
 
 func (x *HealthCheckRequest) Reset() {
 	*x = HealthCheckRequest{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[68]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4741,7 +5362,7 @@ func (x *HealthCheckRequest) String() string {
 func (*HealthCheckRequest) ProtoMessage() {}
 
 func (x *HealthCheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[68]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4754,7 +5375,7 @@ func (x *HealthCheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheckRequest.ProtoReflect.Descriptor instead.
 func (*HealthCheckRequest) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{68}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{75}
 }
 
 type HealthCheckResponse struct {
@@ -4769,7 +5390,7 @@ type HealthCheckResponse struct {
 
 func (x *HealthCheckResponse) Reset() {
 	*x = HealthCheckResponse{}
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[69]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4781,7 +5402,7 @@ func (x *HealthCheckResponse) String() string {
 func (*HealthCheckResponse) ProtoMessage() {}
 
 func (x *HealthCheckResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[69]
+	mi := &file_dodil_ignite_v1_ignite_compute_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4794,7 +5415,7 @@ func (x *HealthCheckResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheckResponse.ProtoReflect.Descriptor instead.
 func (*HealthCheckResponse) Descriptor() ([]byte, []int) {
-	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{69}
+	return file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *HealthCheckResponse) GetStatus() string {
@@ -4815,7 +5436,7 @@ var File_dodil_ignite_v1_ignite_compute_proto protoreflect.FileDescriptor
 
 const file_dodil_ignite_v1_ignite_compute_proto_rawDesc = "" +
 	"\n" +
-	"$dodil/ignite/v1/ignite_compute.proto\x12\x0fdodil.ignite.v1\x1a#dodil/ignite/v1/ignite_common.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd3\b\n" +
+	"$dodil/ignite/v1/ignite_compute.proto\x12\x0fdodil.ignite.v1\x1a#dodil/ignite/v1/ignite_common.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xda\t\n" +
 	"\aAppMeta\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x122\n" +
@@ -4844,7 +5465,10 @@ const file_dodil_ignite_v1_ignite_compute_proto_rawDesc = "" +
 	"healthPath\x12\"\n" +
 	"\rcreated_at_ms\x18+ \x01(\x03R\vcreatedAtMs\x12\"\n" +
 	"\rupdated_at_ms\x18, \x01(\x03R\vupdatedAtMs\x122\n" +
-	"\x05retry\x18- \x01(\v2\x1c.dodil.ignite.v1.RetryPolicyR\x05retry\x1a6\n" +
+	"\x05retry\x18- \x01(\v2\x1c.dodil.ignite.v1.RetryPolicyR\x05retry\x123\n" +
+	"\x15allow_unauthenticated\x18. \x01(\bR\x14allowUnauthenticated\x12!\n" +
+	"\fcors_origins\x18/ \x03(\tR\vcorsOrigins\x12-\n" +
+	"\x13max_async_in_flight\x180 \x01(\rR\x10maxAsyncInFlight\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x88\x01\n" +
@@ -4862,10 +5486,11 @@ const file_dodil_ignite_v1_ignite_compute_proto_rawDesc = "" +
 	"\tfrom_code\x18\x02 \x01(\v2\x1c.dodil.ignite.v1.CodeArchiveH\x00R\bfromCodeB\b\n" +
 	"\x06source\",\n" +
 	"\rPrebuiltImage\x12\x1b\n" +
-	"\timage_ref\x18\x01 \x01(\tR\bimageRef\".\n" +
+	"\timage_ref\x18\x01 \x01(\tR\bimageRef\"W\n" +
 	"\vCodeArchive\x12\x1f\n" +
 	"\vsource_code\x18\x01 \x01(\fR\n" +
-	"sourceCode\"\x91\x06\n" +
+	"sourceCode\x12'\n" +
+	"\x0fdockerfile_path\x18\x02 \x01(\tR\x0edockerfilePath\"\x98\a\n" +
 	"\x10CreateAppRequest\x12+\n" +
 	"\x11organization_name\x18\x01 \x01(\tR\x10organizationName\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12B\n" +
@@ -4885,15 +5510,19 @@ const file_dodil_ignite_v1_ignite_compute_proto_rawDesc = "" +
 	"\x05ports\x18\x0e \x03(\rR\x05ports\x12\x1f\n" +
 	"\vhealth_path\x18\x0f \x01(\tR\n" +
 	"healthPath\x122\n" +
-	"\x05retry\x18\x10 \x01(\v2\x1c.dodil.ignite.v1.RetryPolicyR\x05retry\x1a6\n" +
+	"\x05retry\x18\x10 \x01(\v2\x1c.dodil.ignite.v1.RetryPolicyR\x05retry\x123\n" +
+	"\x15allow_unauthenticated\x18\x11 \x01(\bR\x14allowUnauthenticated\x12!\n" +
+	"\fcors_origins\x18\x12 \x03(\tR\vcorsOrigins\x12-\n" +
+	"\x13max_async_in_flight\x18\x13 \x01(\rR\x10maxAsyncInFlight\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x81\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x97\x02\n" +
 	"\x11CreateAppResponse\x12\x15\n" +
 	"\x06app_id\x18\x01 \x01(\tR\x05appId\x12K\n" +
 	"\x10deployment_state\x18\x02 \x01(\x0e2 .dodil.ignite.v1.DeploymentStateR\x0fdeploymentState\x12@\n" +
 	"\fapplied_tier\x18\x03 \x01(\x0e2\x1d.dodil.ignite.v1.ResourceTierR\vappliedTier\x12F\n" +
-	"\x0eapplied_limits\x18\x04 \x01(\v2\x1f.dodil.ignite.v1.ResourceLimitsR\rappliedLimits\"W\n" +
+	"\x0eapplied_limits\x18\x04 \x01(\v2\x1f.dodil.ignite.v1.ResourceLimitsR\rappliedLimits\x12\x14\n" +
+	"\x05notes\x18\x05 \x03(\tR\x05notes\"W\n" +
 	"\rGetAppRequest\x12+\n" +
 	"\x11organization_name\x18\x01 \x01(\tR\x10organizationName\x12\x19\n" +
 	"\bapp_name\x18\x02 \x01(\tR\aappName\"<\n" +
@@ -4911,7 +5540,7 @@ const file_dodil_ignite_v1_ignite_compute_proto_rawDesc = "" +
 	"\x06values\x18\x01 \x03(\v2$.dodil.ignite.v1.EnvVars.ValuesEntryR\x06values\x1a9\n" +
 	"\vValuesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe0\a\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa3\t\n" +
 	"\x16UpdateAppConfigRequest\x12+\n" +
 	"\x11organization_name\x18\x01 \x01(\tR\x10organizationName\x12\x19\n" +
 	"\bapp_name\x18\x02 \x01(\tR\aappName\x12G\n" +
@@ -4932,7 +5561,10 @@ const file_dodil_ignite_v1_ignite_compute_proto_rawDesc = "" +
 	"\x05ports\x18\x0e \x03(\rR\x05ports\x12$\n" +
 	"\vhealth_path\x18\x0f \x01(\tH\aR\n" +
 	"healthPath\x88\x01\x01\x122\n" +
-	"\x05retry\x18\x10 \x01(\v2\x1c.dodil.ignite.v1.RetryPolicyR\x05retry\x1a6\n" +
+	"\x05retry\x18\x10 \x01(\v2\x1c.dodil.ignite.v1.RetryPolicyR\x05retry\x128\n" +
+	"\x15allow_unauthenticated\x18\x11 \x01(\bH\bR\x14allowUnauthenticated\x88\x01\x01\x12!\n" +
+	"\fcors_origins\x18\x12 \x03(\tR\vcorsOrigins\x122\n" +
+	"\x13max_async_in_flight\x18\x13 \x01(\rH\tR\x10maxAsyncInFlight\x88\x01\x01\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x10\n" +
@@ -4943,16 +5575,19 @@ const file_dodil_ignite_v1_ignite_compute_proto_rawDesc = "" +
 	"\x0e_output_schemaB\x0e\n" +
 	"\f_mcp_enabledB\x12\n" +
 	"\x10_max_concurrencyB\x0e\n" +
-	"\f_health_path\"E\n" +
+	"\f_health_pathB\x18\n" +
+	"\x16_allow_unauthenticatedB\x16\n" +
+	"\x14_max_async_in_flight\"[\n" +
 	"\x17UpdateAppConfigResponse\x12*\n" +
-	"\x03app\x18\x01 \x01(\v2\x18.dodil.ignite.v1.AppMetaR\x03app\"Z\n" +
+	"\x03app\x18\x01 \x01(\v2\x18.dodil.ignite.v1.AppMetaR\x03app\x12\x14\n" +
+	"\x05notes\x18\x02 \x03(\tR\x05notes\"Z\n" +
 	"\x10DeleteAppRequest\x12+\n" +
 	"\x11organization_name\x18\x01 \x01(\tR\x10organizationName\x12\x19\n" +
 	"\bapp_name\x18\x02 \x01(\tR\aappName\"\x13\n" +
 	"\x11DeleteAppResponse\"\\\n" +
 	"\x12GetAppStateRequest\x12+\n" +
 	"\x11organization_name\x18\x01 \x01(\tR\x10organizationName\x12\x19\n" +
-	"\bapp_name\x18\x02 \x01(\tR\aappName\"\x99\x02\n" +
+	"\bapp_name\x18\x02 \x01(\tR\aappName\"\xa4\x05\n" +
 	"\x13GetAppStateResponse\x12K\n" +
 	"\x10deployment_state\x18\x01 \x01(\x0e2 .dodil.ignite.v1.DeploymentStateR\x0fdeploymentState\x12%\n" +
 	"\x0eactive_version\x18\x02 \x01(\rR\ractiveVersion\x12%\n" +
@@ -4960,7 +5595,18 @@ const file_dodil_ignite_v1_ignite_compute_proto_rawDesc = "" +
 	"\x11starting_replicas\x18\x04 \x01(\rR\x10startingReplicas\x12\x1b\n" +
 	"\tin_flight\x18\x05 \x01(\rR\binFlight\x12\x1d\n" +
 	"\n" +
-	"last_error\x18\x06 \x01(\tR\tlastError\"\xe6\x02\n" +
+	"last_error\x18\x06 \x01(\tR\tlastError\x12)\n" +
+	"\x10desired_replicas\x18\a \x01(\rR\x0fdesiredReplicas\x12+\n" +
+	"\x11draining_replicas\x18\b \x01(\rR\x10drainingReplicas\x12'\n" +
+	"\x0ffrozen_replicas\x18\t \x01(\rR\x0efrozenReplicas\x12!\n" +
+	"\ffrozen_bytes\x18\n" +
+	" \x01(\x03R\vfrozenBytes\x12\x18\n" +
+	"\awaiting\x18\v \x01(\rR\awaiting\x12\x16\n" +
+	"\x06queued\x18\f \x01(\rR\x06queued\x12K\n" +
+	"\x11effective_scaling\x18\r \x01(\v2\x1e.dodil.ignite.v1.ScalingConfigR\x10effectiveScaling\x12\x14\n" +
+	"\x05notes\x18\x0e \x03(\tR\x05notes\x12)\n" +
+	"\x10serving_versions\x18\x0f \x03(\rR\x0fservingVersions\x12%\n" +
+	"\x0efailed_version\x18\x10 \x01(\rR\rfailedVersion\"\xe6\x02\n" +
 	"\tDraftInfo\x126\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x1e.dodil.ignite.v1.VersionStatusR\x06status\x12\x1b\n" +
 	"\tcode_hash\x18\x02 \x01(\tR\bcodeHash\x12\"\n" +
@@ -4991,7 +5637,38 @@ const file_dodil_ignite_v1_ignite_compute_proto_rawDesc = "" +
 	"\bapp_name\x18\x02 \x01(\tR\aappName\"Z\n" +
 	"\x14CompileDraftResponse\x120\n" +
 	"\x05draft\x18\x01 \x01(\v2\x1a.dodil.ignite.v1.DraftInfoR\x05draft\x12\x10\n" +
-	"\x03log\x18\x02 \x01(\tR\x03log\"]\n" +
+	"\x03log\x18\x02 \x01(\tR\x03log\"7\n" +
+	"\x18StreamCompileLogsRequest\x12\x1b\n" +
+	"\tdeploy_id\x18\x01 \x01(\tR\bdeployId\"R\n" +
+	"\x19StreamCompileLogsResponse\x12!\n" +
+	"\ftimestamp_ms\x18\x01 \x01(\x03R\vtimestampMs\x12\x12\n" +
+	"\x04line\x18\x02 \x01(\tR\x04line\"\xa0\x01\n" +
+	"\x10TestDraftRequest\x12+\n" +
+	"\x11organization_name\x18\x01 \x01(\tR\x10organizationName\x12\x19\n" +
+	"\bapp_name\x18\x02 \x01(\tR\aappName\x120\n" +
+	"\x04http\x18\x03 \x01(\v2\x1c.dodil.ignite.v1.HttpContextR\x04http\x12\x12\n" +
+	"\x04body\x18\x04 \x01(\fR\x04body\"H\n" +
+	"\x11TestDraftResponse\x123\n" +
+	"\x06result\x18\x01 \x01(\v2\x1b.dodil.ignite.v1.TestResultR\x06result\"\xbf\x01\n" +
+	"\x15TestAppVersionRequest\x12+\n" +
+	"\x11organization_name\x18\x01 \x01(\tR\x10organizationName\x12\x19\n" +
+	"\bapp_name\x18\x02 \x01(\tR\aappName\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\rR\aversion\x120\n" +
+	"\x04http\x18\x04 \x01(\v2\x1c.dodil.ignite.v1.HttpContextR\x04http\x12\x12\n" +
+	"\x04body\x18\x05 \x01(\fR\x04body\"M\n" +
+	"\x16TestAppVersionResponse\x123\n" +
+	"\x06result\x18\x01 \x01(\v2\x1b.dodil.ignite.v1.TestResultR\x06result\"\xa3\x02\n" +
+	"\n" +
+	"TestResult\x12\x1f\n" +
+	"\vstatus_code\x18\x01 \x01(\rR\n" +
+	"statusCode\x12G\n" +
+	"\x10response_headers\x18\x02 \x03(\v2\x1c.dodil.ignite.v1.HeaderFieldR\x0fresponseHeaders\x12\x12\n" +
+	"\x04body\x18\x03 \x01(\fR\x04body\x12\x1f\n" +
+	"\vduration_ms\x18\x04 \x01(\x03R\n" +
+	"durationMs\x12\"\n" +
+	"\rcold_start_ms\x18\x05 \x01(\x03R\vcoldStartMs\x12\x1b\n" +
+	"\tlog_lines\x18\x06 \x03(\tR\blogLines\x125\n" +
+	"\x05error\x18\a \x01(\v2\x1f.dodil.ignite.v1.ExecutionErrorR\x05error\"]\n" +
 	"\x13PublishDraftRequest\x12+\n" +
 	"\x11organization_name\x18\x01 \x01(\tR\x10organizationName\x12\x19\n" +
 	"\bapp_name\x18\x02 \x01(\tR\aappName\"\\\n" +
@@ -5209,7 +5886,7 @@ const file_dodil_ignite_v1_ignite_compute_proto_rawDesc = "" +
 	"\x12HealthCheckRequest\"G\n" +
 	"\x13HealthCheckResponse\x12\x16\n" +
 	"\x06status\x18\x01 \x01(\tR\x06status\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\tR\aversion2\xe5\x1f\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion2\xd1#\n" +
 	"\x0eComputeService\x12\x81\x01\n" +
 	"\tCreateApp\x12!.dodil.ignite.v1.CreateAppRequest\x1a\".dodil.ignite.v1.CreateAppResponse\"-\x82\xd3\xe4\x93\x02':\x01*\"\"/v1/ignite/app/{organization_name}\x12\x80\x01\n" +
 	"\x06GetApp\x12\x1e.dodil.ignite.v1.GetAppRequest\x1a\x1f.dodil.ignite.v1.GetAppResponse\"5\x82\xd3\xe4\x93\x02/\x12-/v1/ignite/app/{organization_name}/{app_name}\x12{\n" +
@@ -5219,10 +5896,13 @@ const file_dodil_ignite_v1_ignite_compute_proto_rawDesc = "" +
 	"\vGetAppState\x12#.dodil.ignite.v1.GetAppStateRequest\x1a$.dodil.ignite.v1.GetAppStateResponse\";\x82\xd3\xe4\x93\x025\x123/v1/ignite/app/{organization_name}/{app_name}/state\x12\x92\x01\n" +
 	"\tSaveDraft\x12!.dodil.ignite.v1.SaveDraftRequest\x1a\".dodil.ignite.v1.SaveDraftResponse\">\x82\xd3\xe4\x93\x028:\x01*\"3/v1/ignite/app/{organization_name}/{app_name}/draft\x12\x98\x01\n" +
 	"\fGetDraftInfo\x12$.dodil.ignite.v1.GetDraftInfoRequest\x1a%.dodil.ignite.v1.GetDraftInfoResponse\";\x82\xd3\xe4\x93\x025\x123/v1/ignite/app/{organization_name}/{app_name}/draft\x12\xa3\x01\n" +
-	"\fCompileDraft\x12$.dodil.ignite.v1.CompileDraftRequest\x1a%.dodil.ignite.v1.CompileDraftResponse\"F\x82\xd3\xe4\x93\x02@:\x01*\";/v1/ignite/app/{organization_name}/{app_name}/draft/compile\x12\xa3\x01\n" +
+	"\fCompileDraft\x12$.dodil.ignite.v1.CompileDraftRequest\x1a%.dodil.ignite.v1.CompileDraftResponse\"F\x82\xd3\xe4\x93\x02@:\x01*\";/v1/ignite/app/{organization_name}/{app_name}/draft/compile\x12\x97\x01\n" +
+	"\tTestDraft\x12!.dodil.ignite.v1.TestDraftRequest\x1a\".dodil.ignite.v1.TestDraftResponse\"C\x82\xd3\xe4\x93\x02=:\x01*\"8/v1/ignite/app/{organization_name}/{app_name}/draft/test\x12\x99\x01\n" +
+	"\x11StreamCompileLogs\x12).dodil.ignite.v1.StreamCompileLogsRequest\x1a*.dodil.ignite.v1.StreamCompileLogsResponse\"+\x82\xd3\xe4\x93\x02%\x12#/v1/ignite/compile/{deploy_id}/logs0\x01\x12\xa3\x01\n" +
 	"\fPublishDraft\x12$.dodil.ignite.v1.PublishDraftRequest\x1a%.dodil.ignite.v1.PublishDraftResponse\"F\x82\xd3\xe4\x93\x02@:\x01*\";/v1/ignite/app/{organization_name}/{app_name}/draft/publish\x12\xa4\x01\n" +
 	"\x0fListAppVersions\x12'.dodil.ignite.v1.ListAppVersionsRequest\x1a(.dodil.ignite.v1.ListAppVersionsResponse\">\x82\xd3\xe4\x93\x028\x126/v1/ignite/app/{organization_name}/{app_name}/versions\x12\xa8\x01\n" +
-	"\rGetAppVersion\x12%.dodil.ignite.v1.GetAppVersionRequest\x1a&.dodil.ignite.v1.GetAppVersionResponse\"H\x82\xd3\xe4\x93\x02B\x12@/v1/ignite/app/{organization_name}/{app_name}/versions/{version}\x12\x9b\x01\n" +
+	"\rGetAppVersion\x12%.dodil.ignite.v1.GetAppVersionRequest\x1a&.dodil.ignite.v1.GetAppVersionResponse\"H\x82\xd3\xe4\x93\x02B\x12@/v1/ignite/app/{organization_name}/{app_name}/versions/{version}\x12\xb3\x01\n" +
+	"\x0eTestAppVersion\x12&.dodil.ignite.v1.TestAppVersionRequest\x1a'.dodil.ignite.v1.TestAppVersionResponse\"P\x82\xd3\xe4\x93\x02J:\x01*\"E/v1/ignite/app/{organization_name}/{app_name}/versions/{version}/test\x12\x9b\x01\n" +
 	"\vRollbackApp\x12#.dodil.ignite.v1.RollbackAppRequest\x1a$.dodil.ignite.v1.RollbackAppResponse\"A\x82\xd3\xe4\x93\x02;:\x01*\"6/v1/ignite/app/{organization_name}/{app_name}/rollback\x12\xdb\x01\n" +
 	"\n" +
 	"GetAppCode\x12\".dodil.ignite.v1.GetAppCodeRequest\x1a#.dodil.ignite.v1.GetAppCodeResponse\"\x83\x01\x82\xd3\xe4\x93\x02}Z4\x122/v1/ignite/app/{organization_name}/{app_name}/code\x12E/v1/ignite/app/{organization_name}/{app_name}/code/versions/{version}\x12\x8c\x01\n" +
@@ -5251,7 +5931,7 @@ func file_dodil_ignite_v1_ignite_compute_proto_rawDescGZIP() []byte {
 	return file_dodil_ignite_v1_ignite_compute_proto_rawDescData
 }
 
-var file_dodil_ignite_v1_ignite_compute_proto_msgTypes = make([]protoimpl.MessageInfo, 78)
+var file_dodil_ignite_v1_ignite_compute_proto_msgTypes = make([]protoimpl.MessageInfo, 85)
 var file_dodil_ignite_v1_ignite_compute_proto_goTypes = []any{
 	(*AppMeta)(nil),                   // 0: dodil.ignite.v1.AppMeta
 	(*CodeSource)(nil),                // 1: dodil.ignite.v1.CodeSource
@@ -5279,219 +5959,239 @@ var file_dodil_ignite_v1_ignite_compute_proto_goTypes = []any{
 	(*GetDraftInfoResponse)(nil),      // 23: dodil.ignite.v1.GetDraftInfoResponse
 	(*CompileDraftRequest)(nil),       // 24: dodil.ignite.v1.CompileDraftRequest
 	(*CompileDraftResponse)(nil),      // 25: dodil.ignite.v1.CompileDraftResponse
-	(*PublishDraftRequest)(nil),       // 26: dodil.ignite.v1.PublishDraftRequest
-	(*PublishDraftResponse)(nil),      // 27: dodil.ignite.v1.PublishDraftResponse
-	(*AppVersionInfo)(nil),            // 28: dodil.ignite.v1.AppVersionInfo
-	(*ListAppVersionsRequest)(nil),    // 29: dodil.ignite.v1.ListAppVersionsRequest
-	(*ListAppVersionsResponse)(nil),   // 30: dodil.ignite.v1.ListAppVersionsResponse
-	(*GetAppVersionRequest)(nil),      // 31: dodil.ignite.v1.GetAppVersionRequest
-	(*GetAppVersionResponse)(nil),     // 32: dodil.ignite.v1.GetAppVersionResponse
-	(*RollbackAppRequest)(nil),        // 33: dodil.ignite.v1.RollbackAppRequest
-	(*RollbackAppResponse)(nil),       // 34: dodil.ignite.v1.RollbackAppResponse
-	(*GetAppCodeRequest)(nil),         // 35: dodil.ignite.v1.GetAppCodeRequest
-	(*GetAppCodeResponse)(nil),        // 36: dodil.ignite.v1.GetAppCodeResponse
-	(*HttpContext)(nil),               // 37: dodil.ignite.v1.HttpContext
-	(*InvokeRequest)(nil),             // 38: dodil.ignite.v1.InvokeRequest
-	(*InvokeResponse)(nil),            // 39: dodil.ignite.v1.InvokeResponse
-	(*InvokeHead)(nil),                // 40: dodil.ignite.v1.InvokeHead
-	(*InvokeChunk)(nil),               // 41: dodil.ignite.v1.InvokeChunk
-	(*InvokeTrailer)(nil),             // 42: dodil.ignite.v1.InvokeTrailer
-	(*InvokeAsyncResponse)(nil),       // 43: dodil.ignite.v1.InvokeAsyncResponse
-	(*InvokeAsyncBatchRequest)(nil),   // 44: dodil.ignite.v1.InvokeAsyncBatchRequest
-	(*InvokeAsyncBatchResponse)(nil),  // 45: dodil.ignite.v1.InvokeAsyncBatchResponse
-	(*InvokeAsyncResult)(nil),         // 46: dodil.ignite.v1.InvokeAsyncResult
-	(*BatchError)(nil),                // 47: dodil.ignite.v1.BatchError
-	(*Execution)(nil),                 // 48: dodil.ignite.v1.Execution
-	(*ExecutionError)(nil),            // 49: dodil.ignite.v1.ExecutionError
-	(*ExecutionMetrics)(nil),          // 50: dodil.ignite.v1.ExecutionMetrics
-	(*GetExecutionRequest)(nil),       // 51: dodil.ignite.v1.GetExecutionRequest
-	(*GetExecutionResponse)(nil),      // 52: dodil.ignite.v1.GetExecutionResponse
-	(*ExecutionFilter)(nil),           // 53: dodil.ignite.v1.ExecutionFilter
-	(*ListExecutionsRequest)(nil),     // 54: dodil.ignite.v1.ListExecutionsRequest
-	(*ListExecutionsResponse)(nil),    // 55: dodil.ignite.v1.ListExecutionsResponse
-	(*FetchResponseRequest)(nil),      // 56: dodil.ignite.v1.FetchResponseRequest
-	(*CancelExecutionRequest)(nil),    // 57: dodil.ignite.v1.CancelExecutionRequest
-	(*CancelExecutionResponse)(nil),   // 58: dodil.ignite.v1.CancelExecutionResponse
-	(*RedriveExecutionRequest)(nil),   // 59: dodil.ignite.v1.RedriveExecutionRequest
-	(*RedriveExecutionResponse)(nil),  // 60: dodil.ignite.v1.RedriveExecutionResponse
-	(*RedriveExecutionsRequest)(nil),  // 61: dodil.ignite.v1.RedriveExecutionsRequest
-	(*RedriveExecutionsResponse)(nil), // 62: dodil.ignite.v1.RedriveExecutionsResponse
-	(*RedriveResult)(nil),             // 63: dodil.ignite.v1.RedriveResult
-	(*PurgeDeadLettersRequest)(nil),   // 64: dodil.ignite.v1.PurgeDeadLettersRequest
-	(*PurgeDeadLettersResponse)(nil),  // 65: dodil.ignite.v1.PurgeDeadLettersResponse
-	(*WatchExecutionRequest)(nil),     // 66: dodil.ignite.v1.WatchExecutionRequest
-	(*WatchExecutionResponse)(nil),    // 67: dodil.ignite.v1.WatchExecutionResponse
-	(*HealthCheckRequest)(nil),        // 68: dodil.ignite.v1.HealthCheckRequest
-	(*HealthCheckResponse)(nil),       // 69: dodil.ignite.v1.HealthCheckResponse
-	nil,                               // 70: dodil.ignite.v1.AppMeta.EnvEntry
-	nil,                               // 71: dodil.ignite.v1.CreateAppRequest.EnvEntry
-	nil,                               // 72: dodil.ignite.v1.EnvVars.ValuesEntry
-	nil,                               // 73: dodil.ignite.v1.UpdateAppConfigRequest.EnvEntry
-	nil,                               // 74: dodil.ignite.v1.HttpContext.HeadersEntry
-	nil,                               // 75: dodil.ignite.v1.InvokeHead.ResponseHeadersEntry
-	nil,                               // 76: dodil.ignite.v1.InvokeTrailer.TrailersEntry
-	nil,                               // 77: dodil.ignite.v1.Execution.ResponseHeadersEntry
-	(*Runtime)(nil),                   // 78: dodil.ignite.v1.Runtime
-	(*ResourceLimits)(nil),            // 79: dodil.ignite.v1.ResourceLimits
-	(ResourceTier)(0),                 // 80: dodil.ignite.v1.ResourceTier
-	(*ScalingConfig)(nil),             // 81: dodil.ignite.v1.ScalingConfig
-	(StorageMode)(0),                  // 82: dodil.ignite.v1.StorageMode
-	(DeploymentState)(0),              // 83: dodil.ignite.v1.DeploymentState
-	(DeploymentMode)(0),               // 84: dodil.ignite.v1.DeploymentMode
-	(*RetryPolicy)(nil),               // 85: dodil.ignite.v1.RetryPolicy
-	(VersionStatus)(0),                // 86: dodil.ignite.v1.VersionStatus
-	(CodeKind)(0),                     // 87: dodil.ignite.v1.CodeKind
-	(HttpMethod)(0),                   // 88: dodil.ignite.v1.HttpMethod
-	(*HeaderField)(nil),               // 89: dodil.ignite.v1.HeaderField
-	(*durationpb.Duration)(nil),       // 90: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),     // 91: google.protobuf.Timestamp
-	(ExecutionStatus)(0),              // 92: dodil.ignite.v1.ExecutionStatus
+	(*StreamCompileLogsRequest)(nil),  // 26: dodil.ignite.v1.StreamCompileLogsRequest
+	(*StreamCompileLogsResponse)(nil), // 27: dodil.ignite.v1.StreamCompileLogsResponse
+	(*TestDraftRequest)(nil),          // 28: dodil.ignite.v1.TestDraftRequest
+	(*TestDraftResponse)(nil),         // 29: dodil.ignite.v1.TestDraftResponse
+	(*TestAppVersionRequest)(nil),     // 30: dodil.ignite.v1.TestAppVersionRequest
+	(*TestAppVersionResponse)(nil),    // 31: dodil.ignite.v1.TestAppVersionResponse
+	(*TestResult)(nil),                // 32: dodil.ignite.v1.TestResult
+	(*PublishDraftRequest)(nil),       // 33: dodil.ignite.v1.PublishDraftRequest
+	(*PublishDraftResponse)(nil),      // 34: dodil.ignite.v1.PublishDraftResponse
+	(*AppVersionInfo)(nil),            // 35: dodil.ignite.v1.AppVersionInfo
+	(*ListAppVersionsRequest)(nil),    // 36: dodil.ignite.v1.ListAppVersionsRequest
+	(*ListAppVersionsResponse)(nil),   // 37: dodil.ignite.v1.ListAppVersionsResponse
+	(*GetAppVersionRequest)(nil),      // 38: dodil.ignite.v1.GetAppVersionRequest
+	(*GetAppVersionResponse)(nil),     // 39: dodil.ignite.v1.GetAppVersionResponse
+	(*RollbackAppRequest)(nil),        // 40: dodil.ignite.v1.RollbackAppRequest
+	(*RollbackAppResponse)(nil),       // 41: dodil.ignite.v1.RollbackAppResponse
+	(*GetAppCodeRequest)(nil),         // 42: dodil.ignite.v1.GetAppCodeRequest
+	(*GetAppCodeResponse)(nil),        // 43: dodil.ignite.v1.GetAppCodeResponse
+	(*HttpContext)(nil),               // 44: dodil.ignite.v1.HttpContext
+	(*InvokeRequest)(nil),             // 45: dodil.ignite.v1.InvokeRequest
+	(*InvokeResponse)(nil),            // 46: dodil.ignite.v1.InvokeResponse
+	(*InvokeHead)(nil),                // 47: dodil.ignite.v1.InvokeHead
+	(*InvokeChunk)(nil),               // 48: dodil.ignite.v1.InvokeChunk
+	(*InvokeTrailer)(nil),             // 49: dodil.ignite.v1.InvokeTrailer
+	(*InvokeAsyncResponse)(nil),       // 50: dodil.ignite.v1.InvokeAsyncResponse
+	(*InvokeAsyncBatchRequest)(nil),   // 51: dodil.ignite.v1.InvokeAsyncBatchRequest
+	(*InvokeAsyncBatchResponse)(nil),  // 52: dodil.ignite.v1.InvokeAsyncBatchResponse
+	(*InvokeAsyncResult)(nil),         // 53: dodil.ignite.v1.InvokeAsyncResult
+	(*BatchError)(nil),                // 54: dodil.ignite.v1.BatchError
+	(*Execution)(nil),                 // 55: dodil.ignite.v1.Execution
+	(*ExecutionError)(nil),            // 56: dodil.ignite.v1.ExecutionError
+	(*ExecutionMetrics)(nil),          // 57: dodil.ignite.v1.ExecutionMetrics
+	(*GetExecutionRequest)(nil),       // 58: dodil.ignite.v1.GetExecutionRequest
+	(*GetExecutionResponse)(nil),      // 59: dodil.ignite.v1.GetExecutionResponse
+	(*ExecutionFilter)(nil),           // 60: dodil.ignite.v1.ExecutionFilter
+	(*ListExecutionsRequest)(nil),     // 61: dodil.ignite.v1.ListExecutionsRequest
+	(*ListExecutionsResponse)(nil),    // 62: dodil.ignite.v1.ListExecutionsResponse
+	(*FetchResponseRequest)(nil),      // 63: dodil.ignite.v1.FetchResponseRequest
+	(*CancelExecutionRequest)(nil),    // 64: dodil.ignite.v1.CancelExecutionRequest
+	(*CancelExecutionResponse)(nil),   // 65: dodil.ignite.v1.CancelExecutionResponse
+	(*RedriveExecutionRequest)(nil),   // 66: dodil.ignite.v1.RedriveExecutionRequest
+	(*RedriveExecutionResponse)(nil),  // 67: dodil.ignite.v1.RedriveExecutionResponse
+	(*RedriveExecutionsRequest)(nil),  // 68: dodil.ignite.v1.RedriveExecutionsRequest
+	(*RedriveExecutionsResponse)(nil), // 69: dodil.ignite.v1.RedriveExecutionsResponse
+	(*RedriveResult)(nil),             // 70: dodil.ignite.v1.RedriveResult
+	(*PurgeDeadLettersRequest)(nil),   // 71: dodil.ignite.v1.PurgeDeadLettersRequest
+	(*PurgeDeadLettersResponse)(nil),  // 72: dodil.ignite.v1.PurgeDeadLettersResponse
+	(*WatchExecutionRequest)(nil),     // 73: dodil.ignite.v1.WatchExecutionRequest
+	(*WatchExecutionResponse)(nil),    // 74: dodil.ignite.v1.WatchExecutionResponse
+	(*HealthCheckRequest)(nil),        // 75: dodil.ignite.v1.HealthCheckRequest
+	(*HealthCheckResponse)(nil),       // 76: dodil.ignite.v1.HealthCheckResponse
+	nil,                               // 77: dodil.ignite.v1.AppMeta.EnvEntry
+	nil,                               // 78: dodil.ignite.v1.CreateAppRequest.EnvEntry
+	nil,                               // 79: dodil.ignite.v1.EnvVars.ValuesEntry
+	nil,                               // 80: dodil.ignite.v1.UpdateAppConfigRequest.EnvEntry
+	nil,                               // 81: dodil.ignite.v1.HttpContext.HeadersEntry
+	nil,                               // 82: dodil.ignite.v1.InvokeHead.ResponseHeadersEntry
+	nil,                               // 83: dodil.ignite.v1.InvokeTrailer.TrailersEntry
+	nil,                               // 84: dodil.ignite.v1.Execution.ResponseHeadersEntry
+	(*Runtime)(nil),                   // 85: dodil.ignite.v1.Runtime
+	(*ResourceLimits)(nil),            // 86: dodil.ignite.v1.ResourceLimits
+	(ResourceTier)(0),                 // 87: dodil.ignite.v1.ResourceTier
+	(*ScalingConfig)(nil),             // 88: dodil.ignite.v1.ScalingConfig
+	(StorageMode)(0),                  // 89: dodil.ignite.v1.StorageMode
+	(DeploymentState)(0),              // 90: dodil.ignite.v1.DeploymentState
+	(DeploymentMode)(0),               // 91: dodil.ignite.v1.DeploymentMode
+	(*RetryPolicy)(nil),               // 92: dodil.ignite.v1.RetryPolicy
+	(VersionStatus)(0),                // 93: dodil.ignite.v1.VersionStatus
+	(CodeKind)(0),                     // 94: dodil.ignite.v1.CodeKind
+	(*HeaderField)(nil),               // 95: dodil.ignite.v1.HeaderField
+	(HttpMethod)(0),                   // 96: dodil.ignite.v1.HttpMethod
+	(*durationpb.Duration)(nil),       // 97: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),     // 98: google.protobuf.Timestamp
+	(ExecutionStatus)(0),              // 99: dodil.ignite.v1.ExecutionStatus
 }
 var file_dodil_ignite_v1_ignite_compute_proto_depIdxs = []int32{
-	78,  // 0: dodil.ignite.v1.AppMeta.runtime:type_name -> dodil.ignite.v1.Runtime
-	79,  // 1: dodil.ignite.v1.AppMeta.limits:type_name -> dodil.ignite.v1.ResourceLimits
-	70,  // 2: dodil.ignite.v1.AppMeta.env:type_name -> dodil.ignite.v1.AppMeta.EnvEntry
-	80,  // 3: dodil.ignite.v1.AppMeta.resource_tier:type_name -> dodil.ignite.v1.ResourceTier
-	81,  // 4: dodil.ignite.v1.AppMeta.scaling:type_name -> dodil.ignite.v1.ScalingConfig
-	82,  // 5: dodil.ignite.v1.AppMeta.storage_mode:type_name -> dodil.ignite.v1.StorageMode
-	83,  // 6: dodil.ignite.v1.AppMeta.deployment_state:type_name -> dodil.ignite.v1.DeploymentState
-	84,  // 7: dodil.ignite.v1.AppMeta.deployment_mode:type_name -> dodil.ignite.v1.DeploymentMode
-	85,  // 8: dodil.ignite.v1.AppMeta.retry:type_name -> dodil.ignite.v1.RetryPolicy
+	85,  // 0: dodil.ignite.v1.AppMeta.runtime:type_name -> dodil.ignite.v1.Runtime
+	86,  // 1: dodil.ignite.v1.AppMeta.limits:type_name -> dodil.ignite.v1.ResourceLimits
+	77,  // 2: dodil.ignite.v1.AppMeta.env:type_name -> dodil.ignite.v1.AppMeta.EnvEntry
+	87,  // 3: dodil.ignite.v1.AppMeta.resource_tier:type_name -> dodil.ignite.v1.ResourceTier
+	88,  // 4: dodil.ignite.v1.AppMeta.scaling:type_name -> dodil.ignite.v1.ScalingConfig
+	89,  // 5: dodil.ignite.v1.AppMeta.storage_mode:type_name -> dodil.ignite.v1.StorageMode
+	90,  // 6: dodil.ignite.v1.AppMeta.deployment_state:type_name -> dodil.ignite.v1.DeploymentState
+	91,  // 7: dodil.ignite.v1.AppMeta.deployment_mode:type_name -> dodil.ignite.v1.DeploymentMode
+	92,  // 8: dodil.ignite.v1.AppMeta.retry:type_name -> dodil.ignite.v1.RetryPolicy
 	2,   // 9: dodil.ignite.v1.CodeSource.compile:type_name -> dodil.ignite.v1.CompileSource
 	3,   // 10: dodil.ignite.v1.CodeSource.image:type_name -> dodil.ignite.v1.ImageSource
-	78,  // 11: dodil.ignite.v1.CompileSource.runtime:type_name -> dodil.ignite.v1.Runtime
+	85,  // 11: dodil.ignite.v1.CompileSource.runtime:type_name -> dodil.ignite.v1.Runtime
 	4,   // 12: dodil.ignite.v1.ImageSource.prebuilt:type_name -> dodil.ignite.v1.PrebuiltImage
 	5,   // 13: dodil.ignite.v1.ImageSource.from_code:type_name -> dodil.ignite.v1.CodeArchive
-	80,  // 14: dodil.ignite.v1.CreateAppRequest.resource_tier:type_name -> dodil.ignite.v1.ResourceTier
-	71,  // 15: dodil.ignite.v1.CreateAppRequest.env:type_name -> dodil.ignite.v1.CreateAppRequest.EnvEntry
+	87,  // 14: dodil.ignite.v1.CreateAppRequest.resource_tier:type_name -> dodil.ignite.v1.ResourceTier
+	78,  // 15: dodil.ignite.v1.CreateAppRequest.env:type_name -> dodil.ignite.v1.CreateAppRequest.EnvEntry
 	1,   // 16: dodil.ignite.v1.CreateAppRequest.code:type_name -> dodil.ignite.v1.CodeSource
-	79,  // 17: dodil.ignite.v1.CreateAppRequest.limits:type_name -> dodil.ignite.v1.ResourceLimits
-	81,  // 18: dodil.ignite.v1.CreateAppRequest.scaling:type_name -> dodil.ignite.v1.ScalingConfig
-	82,  // 19: dodil.ignite.v1.CreateAppRequest.storage_mode:type_name -> dodil.ignite.v1.StorageMode
-	85,  // 20: dodil.ignite.v1.CreateAppRequest.retry:type_name -> dodil.ignite.v1.RetryPolicy
-	83,  // 21: dodil.ignite.v1.CreateAppResponse.deployment_state:type_name -> dodil.ignite.v1.DeploymentState
-	80,  // 22: dodil.ignite.v1.CreateAppResponse.applied_tier:type_name -> dodil.ignite.v1.ResourceTier
-	79,  // 23: dodil.ignite.v1.CreateAppResponse.applied_limits:type_name -> dodil.ignite.v1.ResourceLimits
+	86,  // 17: dodil.ignite.v1.CreateAppRequest.limits:type_name -> dodil.ignite.v1.ResourceLimits
+	88,  // 18: dodil.ignite.v1.CreateAppRequest.scaling:type_name -> dodil.ignite.v1.ScalingConfig
+	89,  // 19: dodil.ignite.v1.CreateAppRequest.storage_mode:type_name -> dodil.ignite.v1.StorageMode
+	92,  // 20: dodil.ignite.v1.CreateAppRequest.retry:type_name -> dodil.ignite.v1.RetryPolicy
+	90,  // 21: dodil.ignite.v1.CreateAppResponse.deployment_state:type_name -> dodil.ignite.v1.DeploymentState
+	87,  // 22: dodil.ignite.v1.CreateAppResponse.applied_tier:type_name -> dodil.ignite.v1.ResourceTier
+	86,  // 23: dodil.ignite.v1.CreateAppResponse.applied_limits:type_name -> dodil.ignite.v1.ResourceLimits
 	0,   // 24: dodil.ignite.v1.GetAppResponse.app:type_name -> dodil.ignite.v1.AppMeta
 	0,   // 25: dodil.ignite.v1.ListAppsResponse.apps:type_name -> dodil.ignite.v1.AppMeta
-	72,  // 26: dodil.ignite.v1.EnvVars.values:type_name -> dodil.ignite.v1.EnvVars.ValuesEntry
-	80,  // 27: dodil.ignite.v1.UpdateAppConfigRequest.resource_tier:type_name -> dodil.ignite.v1.ResourceTier
-	73,  // 28: dodil.ignite.v1.UpdateAppConfigRequest.env:type_name -> dodil.ignite.v1.UpdateAppConfigRequest.EnvEntry
+	79,  // 26: dodil.ignite.v1.EnvVars.values:type_name -> dodil.ignite.v1.EnvVars.ValuesEntry
+	87,  // 27: dodil.ignite.v1.UpdateAppConfigRequest.resource_tier:type_name -> dodil.ignite.v1.ResourceTier
+	80,  // 28: dodil.ignite.v1.UpdateAppConfigRequest.env:type_name -> dodil.ignite.v1.UpdateAppConfigRequest.EnvEntry
 	12,  // 29: dodil.ignite.v1.UpdateAppConfigRequest.replace_env:type_name -> dodil.ignite.v1.EnvVars
-	79,  // 30: dodil.ignite.v1.UpdateAppConfigRequest.limits:type_name -> dodil.ignite.v1.ResourceLimits
-	81,  // 31: dodil.ignite.v1.UpdateAppConfigRequest.scaling:type_name -> dodil.ignite.v1.ScalingConfig
-	82,  // 32: dodil.ignite.v1.UpdateAppConfigRequest.storage_mode:type_name -> dodil.ignite.v1.StorageMode
-	85,  // 33: dodil.ignite.v1.UpdateAppConfigRequest.retry:type_name -> dodil.ignite.v1.RetryPolicy
+	86,  // 30: dodil.ignite.v1.UpdateAppConfigRequest.limits:type_name -> dodil.ignite.v1.ResourceLimits
+	88,  // 31: dodil.ignite.v1.UpdateAppConfigRequest.scaling:type_name -> dodil.ignite.v1.ScalingConfig
+	89,  // 32: dodil.ignite.v1.UpdateAppConfigRequest.storage_mode:type_name -> dodil.ignite.v1.StorageMode
+	92,  // 33: dodil.ignite.v1.UpdateAppConfigRequest.retry:type_name -> dodil.ignite.v1.RetryPolicy
 	0,   // 34: dodil.ignite.v1.UpdateAppConfigResponse.app:type_name -> dodil.ignite.v1.AppMeta
-	83,  // 35: dodil.ignite.v1.GetAppStateResponse.deployment_state:type_name -> dodil.ignite.v1.DeploymentState
-	86,  // 36: dodil.ignite.v1.DraftInfo.status:type_name -> dodil.ignite.v1.VersionStatus
-	87,  // 37: dodil.ignite.v1.DraftInfo.code_kind:type_name -> dodil.ignite.v1.CodeKind
-	78,  // 38: dodil.ignite.v1.DraftInfo.runtime:type_name -> dodil.ignite.v1.Runtime
-	1,   // 39: dodil.ignite.v1.SaveDraftRequest.code:type_name -> dodil.ignite.v1.CodeSource
-	19,  // 40: dodil.ignite.v1.SaveDraftResponse.draft:type_name -> dodil.ignite.v1.DraftInfo
-	19,  // 41: dodil.ignite.v1.GetDraftInfoResponse.draft:type_name -> dodil.ignite.v1.DraftInfo
-	19,  // 42: dodil.ignite.v1.CompileDraftResponse.draft:type_name -> dodil.ignite.v1.DraftInfo
-	0,   // 43: dodil.ignite.v1.PublishDraftResponse.app:type_name -> dodil.ignite.v1.AppMeta
-	86,  // 44: dodil.ignite.v1.AppVersionInfo.status:type_name -> dodil.ignite.v1.VersionStatus
-	80,  // 45: dodil.ignite.v1.AppVersionInfo.resource_tier:type_name -> dodil.ignite.v1.ResourceTier
-	78,  // 46: dodil.ignite.v1.AppVersionInfo.runtime:type_name -> dodil.ignite.v1.Runtime
-	87,  // 47: dodil.ignite.v1.AppVersionInfo.code_kind:type_name -> dodil.ignite.v1.CodeKind
-	28,  // 48: dodil.ignite.v1.ListAppVersionsResponse.versions:type_name -> dodil.ignite.v1.AppVersionInfo
-	0,   // 49: dodil.ignite.v1.GetAppVersionResponse.app:type_name -> dodil.ignite.v1.AppMeta
-	0,   // 50: dodil.ignite.v1.RollbackAppResponse.app:type_name -> dodil.ignite.v1.AppMeta
-	87,  // 51: dodil.ignite.v1.GetAppCodeResponse.code_kind:type_name -> dodil.ignite.v1.CodeKind
-	88,  // 52: dodil.ignite.v1.HttpContext.method:type_name -> dodil.ignite.v1.HttpMethod
-	74,  // 53: dodil.ignite.v1.HttpContext.headers:type_name -> dodil.ignite.v1.HttpContext.HeadersEntry
-	89,  // 54: dodil.ignite.v1.HttpContext.header_fields:type_name -> dodil.ignite.v1.HeaderField
-	37,  // 55: dodil.ignite.v1.InvokeRequest.http:type_name -> dodil.ignite.v1.HttpContext
-	90,  // 56: dodil.ignite.v1.InvokeRequest.delay:type_name -> google.protobuf.Duration
-	91,  // 57: dodil.ignite.v1.InvokeRequest.not_before:type_name -> google.protobuf.Timestamp
-	85,  // 58: dodil.ignite.v1.InvokeRequest.retry:type_name -> dodil.ignite.v1.RetryPolicy
-	40,  // 59: dodil.ignite.v1.InvokeResponse.head:type_name -> dodil.ignite.v1.InvokeHead
-	41,  // 60: dodil.ignite.v1.InvokeResponse.chunk:type_name -> dodil.ignite.v1.InvokeChunk
-	42,  // 61: dodil.ignite.v1.InvokeResponse.trailer:type_name -> dodil.ignite.v1.InvokeTrailer
-	75,  // 62: dodil.ignite.v1.InvokeHead.response_headers:type_name -> dodil.ignite.v1.InvokeHead.ResponseHeadersEntry
-	89,  // 63: dodil.ignite.v1.InvokeHead.response_header_fields:type_name -> dodil.ignite.v1.HeaderField
-	76,  // 64: dodil.ignite.v1.InvokeTrailer.trailers:type_name -> dodil.ignite.v1.InvokeTrailer.TrailersEntry
-	38,  // 65: dodil.ignite.v1.InvokeAsyncBatchRequest.requests:type_name -> dodil.ignite.v1.InvokeRequest
-	46,  // 66: dodil.ignite.v1.InvokeAsyncBatchResponse.results:type_name -> dodil.ignite.v1.InvokeAsyncResult
-	47,  // 67: dodil.ignite.v1.InvokeAsyncResult.error:type_name -> dodil.ignite.v1.BatchError
-	92,  // 68: dodil.ignite.v1.Execution.status:type_name -> dodil.ignite.v1.ExecutionStatus
-	50,  // 69: dodil.ignite.v1.Execution.metrics:type_name -> dodil.ignite.v1.ExecutionMetrics
-	49,  // 70: dodil.ignite.v1.Execution.error:type_name -> dodil.ignite.v1.ExecutionError
-	77,  // 71: dodil.ignite.v1.Execution.response_headers:type_name -> dodil.ignite.v1.Execution.ResponseHeadersEntry
-	90,  // 72: dodil.ignite.v1.GetExecutionRequest.wait:type_name -> google.protobuf.Duration
-	48,  // 73: dodil.ignite.v1.GetExecutionResponse.execution:type_name -> dodil.ignite.v1.Execution
-	92,  // 74: dodil.ignite.v1.ExecutionFilter.statuses:type_name -> dodil.ignite.v1.ExecutionStatus
-	91,  // 75: dodil.ignite.v1.ExecutionFilter.from:type_name -> google.protobuf.Timestamp
-	91,  // 76: dodil.ignite.v1.ExecutionFilter.to:type_name -> google.protobuf.Timestamp
-	92,  // 77: dodil.ignite.v1.ListExecutionsRequest.statuses:type_name -> dodil.ignite.v1.ExecutionStatus
-	91,  // 78: dodil.ignite.v1.ListExecutionsRequest.from:type_name -> google.protobuf.Timestamp
-	91,  // 79: dodil.ignite.v1.ListExecutionsRequest.to:type_name -> google.protobuf.Timestamp
-	48,  // 80: dodil.ignite.v1.ListExecutionsResponse.executions:type_name -> dodil.ignite.v1.Execution
-	48,  // 81: dodil.ignite.v1.CancelExecutionResponse.execution:type_name -> dodil.ignite.v1.Execution
-	53,  // 82: dodil.ignite.v1.RedriveExecutionsRequest.filter:type_name -> dodil.ignite.v1.ExecutionFilter
-	63,  // 83: dodil.ignite.v1.RedriveExecutionsResponse.results:type_name -> dodil.ignite.v1.RedriveResult
-	47,  // 84: dodil.ignite.v1.RedriveResult.error:type_name -> dodil.ignite.v1.BatchError
-	53,  // 85: dodil.ignite.v1.PurgeDeadLettersRequest.filter:type_name -> dodil.ignite.v1.ExecutionFilter
-	48,  // 86: dodil.ignite.v1.WatchExecutionResponse.execution:type_name -> dodil.ignite.v1.Execution
-	6,   // 87: dodil.ignite.v1.ComputeService.CreateApp:input_type -> dodil.ignite.v1.CreateAppRequest
-	8,   // 88: dodil.ignite.v1.ComputeService.GetApp:input_type -> dodil.ignite.v1.GetAppRequest
-	10,  // 89: dodil.ignite.v1.ComputeService.ListApps:input_type -> dodil.ignite.v1.ListAppsRequest
-	13,  // 90: dodil.ignite.v1.ComputeService.UpdateAppConfig:input_type -> dodil.ignite.v1.UpdateAppConfigRequest
-	15,  // 91: dodil.ignite.v1.ComputeService.DeleteApp:input_type -> dodil.ignite.v1.DeleteAppRequest
-	17,  // 92: dodil.ignite.v1.ComputeService.GetAppState:input_type -> dodil.ignite.v1.GetAppStateRequest
-	20,  // 93: dodil.ignite.v1.ComputeService.SaveDraft:input_type -> dodil.ignite.v1.SaveDraftRequest
-	22,  // 94: dodil.ignite.v1.ComputeService.GetDraftInfo:input_type -> dodil.ignite.v1.GetDraftInfoRequest
-	24,  // 95: dodil.ignite.v1.ComputeService.CompileDraft:input_type -> dodil.ignite.v1.CompileDraftRequest
-	26,  // 96: dodil.ignite.v1.ComputeService.PublishDraft:input_type -> dodil.ignite.v1.PublishDraftRequest
-	29,  // 97: dodil.ignite.v1.ComputeService.ListAppVersions:input_type -> dodil.ignite.v1.ListAppVersionsRequest
-	31,  // 98: dodil.ignite.v1.ComputeService.GetAppVersion:input_type -> dodil.ignite.v1.GetAppVersionRequest
-	33,  // 99: dodil.ignite.v1.ComputeService.RollbackApp:input_type -> dodil.ignite.v1.RollbackAppRequest
-	35,  // 100: dodil.ignite.v1.ComputeService.GetAppCode:input_type -> dodil.ignite.v1.GetAppCodeRequest
-	38,  // 101: dodil.ignite.v1.ComputeService.Invoke:input_type -> dodil.ignite.v1.InvokeRequest
-	38,  // 102: dodil.ignite.v1.ComputeService.InvokeAsync:input_type -> dodil.ignite.v1.InvokeRequest
-	44,  // 103: dodil.ignite.v1.ComputeService.InvokeAsyncBatch:input_type -> dodil.ignite.v1.InvokeAsyncBatchRequest
-	51,  // 104: dodil.ignite.v1.ComputeService.GetExecution:input_type -> dodil.ignite.v1.GetExecutionRequest
-	54,  // 105: dodil.ignite.v1.ComputeService.ListExecutions:input_type -> dodil.ignite.v1.ListExecutionsRequest
-	56,  // 106: dodil.ignite.v1.ComputeService.FetchResponse:input_type -> dodil.ignite.v1.FetchResponseRequest
-	57,  // 107: dodil.ignite.v1.ComputeService.CancelExecution:input_type -> dodil.ignite.v1.CancelExecutionRequest
-	59,  // 108: dodil.ignite.v1.ComputeService.RedriveExecution:input_type -> dodil.ignite.v1.RedriveExecutionRequest
-	61,  // 109: dodil.ignite.v1.ComputeService.RedriveExecutions:input_type -> dodil.ignite.v1.RedriveExecutionsRequest
-	64,  // 110: dodil.ignite.v1.ComputeService.PurgeDeadLetters:input_type -> dodil.ignite.v1.PurgeDeadLettersRequest
-	66,  // 111: dodil.ignite.v1.ComputeService.WatchExecution:input_type -> dodil.ignite.v1.WatchExecutionRequest
-	68,  // 112: dodil.ignite.v1.ComputeService.HealthCheck:input_type -> dodil.ignite.v1.HealthCheckRequest
-	7,   // 113: dodil.ignite.v1.ComputeService.CreateApp:output_type -> dodil.ignite.v1.CreateAppResponse
-	9,   // 114: dodil.ignite.v1.ComputeService.GetApp:output_type -> dodil.ignite.v1.GetAppResponse
-	11,  // 115: dodil.ignite.v1.ComputeService.ListApps:output_type -> dodil.ignite.v1.ListAppsResponse
-	14,  // 116: dodil.ignite.v1.ComputeService.UpdateAppConfig:output_type -> dodil.ignite.v1.UpdateAppConfigResponse
-	16,  // 117: dodil.ignite.v1.ComputeService.DeleteApp:output_type -> dodil.ignite.v1.DeleteAppResponse
-	18,  // 118: dodil.ignite.v1.ComputeService.GetAppState:output_type -> dodil.ignite.v1.GetAppStateResponse
-	21,  // 119: dodil.ignite.v1.ComputeService.SaveDraft:output_type -> dodil.ignite.v1.SaveDraftResponse
-	23,  // 120: dodil.ignite.v1.ComputeService.GetDraftInfo:output_type -> dodil.ignite.v1.GetDraftInfoResponse
-	25,  // 121: dodil.ignite.v1.ComputeService.CompileDraft:output_type -> dodil.ignite.v1.CompileDraftResponse
-	27,  // 122: dodil.ignite.v1.ComputeService.PublishDraft:output_type -> dodil.ignite.v1.PublishDraftResponse
-	30,  // 123: dodil.ignite.v1.ComputeService.ListAppVersions:output_type -> dodil.ignite.v1.ListAppVersionsResponse
-	32,  // 124: dodil.ignite.v1.ComputeService.GetAppVersion:output_type -> dodil.ignite.v1.GetAppVersionResponse
-	34,  // 125: dodil.ignite.v1.ComputeService.RollbackApp:output_type -> dodil.ignite.v1.RollbackAppResponse
-	36,  // 126: dodil.ignite.v1.ComputeService.GetAppCode:output_type -> dodil.ignite.v1.GetAppCodeResponse
-	39,  // 127: dodil.ignite.v1.ComputeService.Invoke:output_type -> dodil.ignite.v1.InvokeResponse
-	43,  // 128: dodil.ignite.v1.ComputeService.InvokeAsync:output_type -> dodil.ignite.v1.InvokeAsyncResponse
-	45,  // 129: dodil.ignite.v1.ComputeService.InvokeAsyncBatch:output_type -> dodil.ignite.v1.InvokeAsyncBatchResponse
-	52,  // 130: dodil.ignite.v1.ComputeService.GetExecution:output_type -> dodil.ignite.v1.GetExecutionResponse
-	55,  // 131: dodil.ignite.v1.ComputeService.ListExecutions:output_type -> dodil.ignite.v1.ListExecutionsResponse
-	39,  // 132: dodil.ignite.v1.ComputeService.FetchResponse:output_type -> dodil.ignite.v1.InvokeResponse
-	58,  // 133: dodil.ignite.v1.ComputeService.CancelExecution:output_type -> dodil.ignite.v1.CancelExecutionResponse
-	60,  // 134: dodil.ignite.v1.ComputeService.RedriveExecution:output_type -> dodil.ignite.v1.RedriveExecutionResponse
-	62,  // 135: dodil.ignite.v1.ComputeService.RedriveExecutions:output_type -> dodil.ignite.v1.RedriveExecutionsResponse
-	65,  // 136: dodil.ignite.v1.ComputeService.PurgeDeadLetters:output_type -> dodil.ignite.v1.PurgeDeadLettersResponse
-	67,  // 137: dodil.ignite.v1.ComputeService.WatchExecution:output_type -> dodil.ignite.v1.WatchExecutionResponse
-	69,  // 138: dodil.ignite.v1.ComputeService.HealthCheck:output_type -> dodil.ignite.v1.HealthCheckResponse
-	113, // [113:139] is the sub-list for method output_type
-	87,  // [87:113] is the sub-list for method input_type
-	87,  // [87:87] is the sub-list for extension type_name
-	87,  // [87:87] is the sub-list for extension extendee
-	0,   // [0:87] is the sub-list for field type_name
+	90,  // 35: dodil.ignite.v1.GetAppStateResponse.deployment_state:type_name -> dodil.ignite.v1.DeploymentState
+	88,  // 36: dodil.ignite.v1.GetAppStateResponse.effective_scaling:type_name -> dodil.ignite.v1.ScalingConfig
+	93,  // 37: dodil.ignite.v1.DraftInfo.status:type_name -> dodil.ignite.v1.VersionStatus
+	94,  // 38: dodil.ignite.v1.DraftInfo.code_kind:type_name -> dodil.ignite.v1.CodeKind
+	85,  // 39: dodil.ignite.v1.DraftInfo.runtime:type_name -> dodil.ignite.v1.Runtime
+	1,   // 40: dodil.ignite.v1.SaveDraftRequest.code:type_name -> dodil.ignite.v1.CodeSource
+	19,  // 41: dodil.ignite.v1.SaveDraftResponse.draft:type_name -> dodil.ignite.v1.DraftInfo
+	19,  // 42: dodil.ignite.v1.GetDraftInfoResponse.draft:type_name -> dodil.ignite.v1.DraftInfo
+	19,  // 43: dodil.ignite.v1.CompileDraftResponse.draft:type_name -> dodil.ignite.v1.DraftInfo
+	44,  // 44: dodil.ignite.v1.TestDraftRequest.http:type_name -> dodil.ignite.v1.HttpContext
+	32,  // 45: dodil.ignite.v1.TestDraftResponse.result:type_name -> dodil.ignite.v1.TestResult
+	44,  // 46: dodil.ignite.v1.TestAppVersionRequest.http:type_name -> dodil.ignite.v1.HttpContext
+	32,  // 47: dodil.ignite.v1.TestAppVersionResponse.result:type_name -> dodil.ignite.v1.TestResult
+	95,  // 48: dodil.ignite.v1.TestResult.response_headers:type_name -> dodil.ignite.v1.HeaderField
+	56,  // 49: dodil.ignite.v1.TestResult.error:type_name -> dodil.ignite.v1.ExecutionError
+	0,   // 50: dodil.ignite.v1.PublishDraftResponse.app:type_name -> dodil.ignite.v1.AppMeta
+	93,  // 51: dodil.ignite.v1.AppVersionInfo.status:type_name -> dodil.ignite.v1.VersionStatus
+	87,  // 52: dodil.ignite.v1.AppVersionInfo.resource_tier:type_name -> dodil.ignite.v1.ResourceTier
+	85,  // 53: dodil.ignite.v1.AppVersionInfo.runtime:type_name -> dodil.ignite.v1.Runtime
+	94,  // 54: dodil.ignite.v1.AppVersionInfo.code_kind:type_name -> dodil.ignite.v1.CodeKind
+	35,  // 55: dodil.ignite.v1.ListAppVersionsResponse.versions:type_name -> dodil.ignite.v1.AppVersionInfo
+	0,   // 56: dodil.ignite.v1.GetAppVersionResponse.app:type_name -> dodil.ignite.v1.AppMeta
+	0,   // 57: dodil.ignite.v1.RollbackAppResponse.app:type_name -> dodil.ignite.v1.AppMeta
+	94,  // 58: dodil.ignite.v1.GetAppCodeResponse.code_kind:type_name -> dodil.ignite.v1.CodeKind
+	96,  // 59: dodil.ignite.v1.HttpContext.method:type_name -> dodil.ignite.v1.HttpMethod
+	81,  // 60: dodil.ignite.v1.HttpContext.headers:type_name -> dodil.ignite.v1.HttpContext.HeadersEntry
+	95,  // 61: dodil.ignite.v1.HttpContext.header_fields:type_name -> dodil.ignite.v1.HeaderField
+	44,  // 62: dodil.ignite.v1.InvokeRequest.http:type_name -> dodil.ignite.v1.HttpContext
+	97,  // 63: dodil.ignite.v1.InvokeRequest.delay:type_name -> google.protobuf.Duration
+	98,  // 64: dodil.ignite.v1.InvokeRequest.not_before:type_name -> google.protobuf.Timestamp
+	92,  // 65: dodil.ignite.v1.InvokeRequest.retry:type_name -> dodil.ignite.v1.RetryPolicy
+	47,  // 66: dodil.ignite.v1.InvokeResponse.head:type_name -> dodil.ignite.v1.InvokeHead
+	48,  // 67: dodil.ignite.v1.InvokeResponse.chunk:type_name -> dodil.ignite.v1.InvokeChunk
+	49,  // 68: dodil.ignite.v1.InvokeResponse.trailer:type_name -> dodil.ignite.v1.InvokeTrailer
+	82,  // 69: dodil.ignite.v1.InvokeHead.response_headers:type_name -> dodil.ignite.v1.InvokeHead.ResponseHeadersEntry
+	95,  // 70: dodil.ignite.v1.InvokeHead.response_header_fields:type_name -> dodil.ignite.v1.HeaderField
+	83,  // 71: dodil.ignite.v1.InvokeTrailer.trailers:type_name -> dodil.ignite.v1.InvokeTrailer.TrailersEntry
+	45,  // 72: dodil.ignite.v1.InvokeAsyncBatchRequest.requests:type_name -> dodil.ignite.v1.InvokeRequest
+	53,  // 73: dodil.ignite.v1.InvokeAsyncBatchResponse.results:type_name -> dodil.ignite.v1.InvokeAsyncResult
+	54,  // 74: dodil.ignite.v1.InvokeAsyncResult.error:type_name -> dodil.ignite.v1.BatchError
+	99,  // 75: dodil.ignite.v1.Execution.status:type_name -> dodil.ignite.v1.ExecutionStatus
+	57,  // 76: dodil.ignite.v1.Execution.metrics:type_name -> dodil.ignite.v1.ExecutionMetrics
+	56,  // 77: dodil.ignite.v1.Execution.error:type_name -> dodil.ignite.v1.ExecutionError
+	84,  // 78: dodil.ignite.v1.Execution.response_headers:type_name -> dodil.ignite.v1.Execution.ResponseHeadersEntry
+	97,  // 79: dodil.ignite.v1.GetExecutionRequest.wait:type_name -> google.protobuf.Duration
+	55,  // 80: dodil.ignite.v1.GetExecutionResponse.execution:type_name -> dodil.ignite.v1.Execution
+	99,  // 81: dodil.ignite.v1.ExecutionFilter.statuses:type_name -> dodil.ignite.v1.ExecutionStatus
+	98,  // 82: dodil.ignite.v1.ExecutionFilter.from:type_name -> google.protobuf.Timestamp
+	98,  // 83: dodil.ignite.v1.ExecutionFilter.to:type_name -> google.protobuf.Timestamp
+	99,  // 84: dodil.ignite.v1.ListExecutionsRequest.statuses:type_name -> dodil.ignite.v1.ExecutionStatus
+	98,  // 85: dodil.ignite.v1.ListExecutionsRequest.from:type_name -> google.protobuf.Timestamp
+	98,  // 86: dodil.ignite.v1.ListExecutionsRequest.to:type_name -> google.protobuf.Timestamp
+	55,  // 87: dodil.ignite.v1.ListExecutionsResponse.executions:type_name -> dodil.ignite.v1.Execution
+	55,  // 88: dodil.ignite.v1.CancelExecutionResponse.execution:type_name -> dodil.ignite.v1.Execution
+	60,  // 89: dodil.ignite.v1.RedriveExecutionsRequest.filter:type_name -> dodil.ignite.v1.ExecutionFilter
+	70,  // 90: dodil.ignite.v1.RedriveExecutionsResponse.results:type_name -> dodil.ignite.v1.RedriveResult
+	54,  // 91: dodil.ignite.v1.RedriveResult.error:type_name -> dodil.ignite.v1.BatchError
+	60,  // 92: dodil.ignite.v1.PurgeDeadLettersRequest.filter:type_name -> dodil.ignite.v1.ExecutionFilter
+	55,  // 93: dodil.ignite.v1.WatchExecutionResponse.execution:type_name -> dodil.ignite.v1.Execution
+	6,   // 94: dodil.ignite.v1.ComputeService.CreateApp:input_type -> dodil.ignite.v1.CreateAppRequest
+	8,   // 95: dodil.ignite.v1.ComputeService.GetApp:input_type -> dodil.ignite.v1.GetAppRequest
+	10,  // 96: dodil.ignite.v1.ComputeService.ListApps:input_type -> dodil.ignite.v1.ListAppsRequest
+	13,  // 97: dodil.ignite.v1.ComputeService.UpdateAppConfig:input_type -> dodil.ignite.v1.UpdateAppConfigRequest
+	15,  // 98: dodil.ignite.v1.ComputeService.DeleteApp:input_type -> dodil.ignite.v1.DeleteAppRequest
+	17,  // 99: dodil.ignite.v1.ComputeService.GetAppState:input_type -> dodil.ignite.v1.GetAppStateRequest
+	20,  // 100: dodil.ignite.v1.ComputeService.SaveDraft:input_type -> dodil.ignite.v1.SaveDraftRequest
+	22,  // 101: dodil.ignite.v1.ComputeService.GetDraftInfo:input_type -> dodil.ignite.v1.GetDraftInfoRequest
+	24,  // 102: dodil.ignite.v1.ComputeService.CompileDraft:input_type -> dodil.ignite.v1.CompileDraftRequest
+	28,  // 103: dodil.ignite.v1.ComputeService.TestDraft:input_type -> dodil.ignite.v1.TestDraftRequest
+	26,  // 104: dodil.ignite.v1.ComputeService.StreamCompileLogs:input_type -> dodil.ignite.v1.StreamCompileLogsRequest
+	33,  // 105: dodil.ignite.v1.ComputeService.PublishDraft:input_type -> dodil.ignite.v1.PublishDraftRequest
+	36,  // 106: dodil.ignite.v1.ComputeService.ListAppVersions:input_type -> dodil.ignite.v1.ListAppVersionsRequest
+	38,  // 107: dodil.ignite.v1.ComputeService.GetAppVersion:input_type -> dodil.ignite.v1.GetAppVersionRequest
+	30,  // 108: dodil.ignite.v1.ComputeService.TestAppVersion:input_type -> dodil.ignite.v1.TestAppVersionRequest
+	40,  // 109: dodil.ignite.v1.ComputeService.RollbackApp:input_type -> dodil.ignite.v1.RollbackAppRequest
+	42,  // 110: dodil.ignite.v1.ComputeService.GetAppCode:input_type -> dodil.ignite.v1.GetAppCodeRequest
+	45,  // 111: dodil.ignite.v1.ComputeService.Invoke:input_type -> dodil.ignite.v1.InvokeRequest
+	45,  // 112: dodil.ignite.v1.ComputeService.InvokeAsync:input_type -> dodil.ignite.v1.InvokeRequest
+	51,  // 113: dodil.ignite.v1.ComputeService.InvokeAsyncBatch:input_type -> dodil.ignite.v1.InvokeAsyncBatchRequest
+	58,  // 114: dodil.ignite.v1.ComputeService.GetExecution:input_type -> dodil.ignite.v1.GetExecutionRequest
+	61,  // 115: dodil.ignite.v1.ComputeService.ListExecutions:input_type -> dodil.ignite.v1.ListExecutionsRequest
+	63,  // 116: dodil.ignite.v1.ComputeService.FetchResponse:input_type -> dodil.ignite.v1.FetchResponseRequest
+	64,  // 117: dodil.ignite.v1.ComputeService.CancelExecution:input_type -> dodil.ignite.v1.CancelExecutionRequest
+	66,  // 118: dodil.ignite.v1.ComputeService.RedriveExecution:input_type -> dodil.ignite.v1.RedriveExecutionRequest
+	68,  // 119: dodil.ignite.v1.ComputeService.RedriveExecutions:input_type -> dodil.ignite.v1.RedriveExecutionsRequest
+	71,  // 120: dodil.ignite.v1.ComputeService.PurgeDeadLetters:input_type -> dodil.ignite.v1.PurgeDeadLettersRequest
+	73,  // 121: dodil.ignite.v1.ComputeService.WatchExecution:input_type -> dodil.ignite.v1.WatchExecutionRequest
+	75,  // 122: dodil.ignite.v1.ComputeService.HealthCheck:input_type -> dodil.ignite.v1.HealthCheckRequest
+	7,   // 123: dodil.ignite.v1.ComputeService.CreateApp:output_type -> dodil.ignite.v1.CreateAppResponse
+	9,   // 124: dodil.ignite.v1.ComputeService.GetApp:output_type -> dodil.ignite.v1.GetAppResponse
+	11,  // 125: dodil.ignite.v1.ComputeService.ListApps:output_type -> dodil.ignite.v1.ListAppsResponse
+	14,  // 126: dodil.ignite.v1.ComputeService.UpdateAppConfig:output_type -> dodil.ignite.v1.UpdateAppConfigResponse
+	16,  // 127: dodil.ignite.v1.ComputeService.DeleteApp:output_type -> dodil.ignite.v1.DeleteAppResponse
+	18,  // 128: dodil.ignite.v1.ComputeService.GetAppState:output_type -> dodil.ignite.v1.GetAppStateResponse
+	21,  // 129: dodil.ignite.v1.ComputeService.SaveDraft:output_type -> dodil.ignite.v1.SaveDraftResponse
+	23,  // 130: dodil.ignite.v1.ComputeService.GetDraftInfo:output_type -> dodil.ignite.v1.GetDraftInfoResponse
+	25,  // 131: dodil.ignite.v1.ComputeService.CompileDraft:output_type -> dodil.ignite.v1.CompileDraftResponse
+	29,  // 132: dodil.ignite.v1.ComputeService.TestDraft:output_type -> dodil.ignite.v1.TestDraftResponse
+	27,  // 133: dodil.ignite.v1.ComputeService.StreamCompileLogs:output_type -> dodil.ignite.v1.StreamCompileLogsResponse
+	34,  // 134: dodil.ignite.v1.ComputeService.PublishDraft:output_type -> dodil.ignite.v1.PublishDraftResponse
+	37,  // 135: dodil.ignite.v1.ComputeService.ListAppVersions:output_type -> dodil.ignite.v1.ListAppVersionsResponse
+	39,  // 136: dodil.ignite.v1.ComputeService.GetAppVersion:output_type -> dodil.ignite.v1.GetAppVersionResponse
+	31,  // 137: dodil.ignite.v1.ComputeService.TestAppVersion:output_type -> dodil.ignite.v1.TestAppVersionResponse
+	41,  // 138: dodil.ignite.v1.ComputeService.RollbackApp:output_type -> dodil.ignite.v1.RollbackAppResponse
+	43,  // 139: dodil.ignite.v1.ComputeService.GetAppCode:output_type -> dodil.ignite.v1.GetAppCodeResponse
+	46,  // 140: dodil.ignite.v1.ComputeService.Invoke:output_type -> dodil.ignite.v1.InvokeResponse
+	50,  // 141: dodil.ignite.v1.ComputeService.InvokeAsync:output_type -> dodil.ignite.v1.InvokeAsyncResponse
+	52,  // 142: dodil.ignite.v1.ComputeService.InvokeAsyncBatch:output_type -> dodil.ignite.v1.InvokeAsyncBatchResponse
+	59,  // 143: dodil.ignite.v1.ComputeService.GetExecution:output_type -> dodil.ignite.v1.GetExecutionResponse
+	62,  // 144: dodil.ignite.v1.ComputeService.ListExecutions:output_type -> dodil.ignite.v1.ListExecutionsResponse
+	46,  // 145: dodil.ignite.v1.ComputeService.FetchResponse:output_type -> dodil.ignite.v1.InvokeResponse
+	65,  // 146: dodil.ignite.v1.ComputeService.CancelExecution:output_type -> dodil.ignite.v1.CancelExecutionResponse
+	67,  // 147: dodil.ignite.v1.ComputeService.RedriveExecution:output_type -> dodil.ignite.v1.RedriveExecutionResponse
+	69,  // 148: dodil.ignite.v1.ComputeService.RedriveExecutions:output_type -> dodil.ignite.v1.RedriveExecutionsResponse
+	72,  // 149: dodil.ignite.v1.ComputeService.PurgeDeadLetters:output_type -> dodil.ignite.v1.PurgeDeadLettersResponse
+	74,  // 150: dodil.ignite.v1.ComputeService.WatchExecution:output_type -> dodil.ignite.v1.WatchExecutionResponse
+	76,  // 151: dodil.ignite.v1.ComputeService.HealthCheck:output_type -> dodil.ignite.v1.HealthCheckResponse
+	123, // [123:152] is the sub-list for method output_type
+	94,  // [94:123] is the sub-list for method input_type
+	94,  // [94:94] is the sub-list for extension type_name
+	94,  // [94:94] is the sub-list for extension extendee
+	0,   // [0:94] is the sub-list for field type_name
 }
 
 func init() { file_dodil_ignite_v1_ignite_compute_proto_init() }
@@ -5510,7 +6210,7 @@ func file_dodil_ignite_v1_ignite_compute_proto_init() {
 	}
 	file_dodil_ignite_v1_ignite_compute_proto_msgTypes[13].OneofWrappers = []any{}
 	file_dodil_ignite_v1_ignite_compute_proto_msgTypes[20].OneofWrappers = []any{}
-	file_dodil_ignite_v1_ignite_compute_proto_msgTypes[39].OneofWrappers = []any{
+	file_dodil_ignite_v1_ignite_compute_proto_msgTypes[46].OneofWrappers = []any{
 		(*InvokeResponse_Head)(nil),
 		(*InvokeResponse_Chunk)(nil),
 		(*InvokeResponse_Trailer)(nil),
@@ -5521,7 +6221,7 @@ func file_dodil_ignite_v1_ignite_compute_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dodil_ignite_v1_ignite_compute_proto_rawDesc), len(file_dodil_ignite_v1_ignite_compute_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   78,
+			NumMessages:   85,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

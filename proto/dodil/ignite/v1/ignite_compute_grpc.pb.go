@@ -30,9 +30,12 @@ const (
 	ComputeService_SaveDraft_FullMethodName         = "/dodil.ignite.v1.ComputeService/SaveDraft"
 	ComputeService_GetDraftInfo_FullMethodName      = "/dodil.ignite.v1.ComputeService/GetDraftInfo"
 	ComputeService_CompileDraft_FullMethodName      = "/dodil.ignite.v1.ComputeService/CompileDraft"
+	ComputeService_TestDraft_FullMethodName         = "/dodil.ignite.v1.ComputeService/TestDraft"
+	ComputeService_StreamCompileLogs_FullMethodName = "/dodil.ignite.v1.ComputeService/StreamCompileLogs"
 	ComputeService_PublishDraft_FullMethodName      = "/dodil.ignite.v1.ComputeService/PublishDraft"
 	ComputeService_ListAppVersions_FullMethodName   = "/dodil.ignite.v1.ComputeService/ListAppVersions"
 	ComputeService_GetAppVersion_FullMethodName     = "/dodil.ignite.v1.ComputeService/GetAppVersion"
+	ComputeService_TestAppVersion_FullMethodName    = "/dodil.ignite.v1.ComputeService/TestAppVersion"
 	ComputeService_RollbackApp_FullMethodName       = "/dodil.ignite.v1.ComputeService/RollbackApp"
 	ComputeService_GetAppCode_FullMethodName        = "/dodil.ignite.v1.ComputeService/GetAppCode"
 	ComputeService_Invoke_FullMethodName            = "/dodil.ignite.v1.ComputeService/Invoke"
@@ -75,6 +78,10 @@ type ComputeServiceClient interface {
 	// Builds the draft and answers when it is built. A draft that does not build is no error of the call:
 	// it is answered with VERSION_STATUS_FAILED and the compiler's words.
 	CompileDraft(ctx context.Context, in *CompileDraftRequest, opts ...grpc.CallOption) (*CompileDraftResponse, error)
+	// Runs the draft in a pod of its own for one call, without publishing it. A draft that has to be compiled must have been.
+	TestDraft(ctx context.Context, in *TestDraftRequest, opts ...grpc.CallOption) (*TestDraftResponse, error)
+	// What the compiler prints: first what it printed so far, then each line as it comes, until it has ended.
+	StreamCompileLogs(ctx context.Context, in *StreamCompileLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamCompileLogsResponse], error)
 	// Makes the draft the next version and lets it serve. Compiles it first if that was not done.
 	// FAILED_PRECONDITION if there is no draft or it does not compile.
 	PublishDraft(ctx context.Context, in *PublishDraftRequest, opts ...grpc.CallOption) (*PublishDraftResponse, error)
@@ -82,6 +89,8 @@ type ComputeServiceClient interface {
 	ListAppVersions(ctx context.Context, in *ListAppVersionsRequest, opts ...grpc.CallOption) (*ListAppVersionsResponse, error)
 	// Answers the app as it was when the version was published.
 	GetAppVersion(ctx context.Context, in *GetAppVersionRequest, opts ...grpc.CallOption) (*GetAppVersionResponse, error)
+	// Runs a published version in a pod of its own for one call, whichever version is active.
+	TestAppVersion(ctx context.Context, in *TestAppVersionRequest, opts ...grpc.CallOption) (*TestAppVersionResponse, error)
 	// Lets an earlier version serve. Rewrites nothing.
 	RollbackApp(ctx context.Context, in *RollbackAppRequest, opts ...grpc.CallOption) (*RollbackAppResponse, error)
 	// Answers the archive as it was uploaded; without a version that of the active one.
@@ -218,6 +227,35 @@ func (c *computeServiceClient) CompileDraft(ctx context.Context, in *CompileDraf
 	return out, nil
 }
 
+func (c *computeServiceClient) TestDraft(ctx context.Context, in *TestDraftRequest, opts ...grpc.CallOption) (*TestDraftResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TestDraftResponse)
+	err := c.cc.Invoke(ctx, ComputeService_TestDraft_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *computeServiceClient) StreamCompileLogs(ctx context.Context, in *StreamCompileLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamCompileLogsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ComputeService_ServiceDesc.Streams[0], ComputeService_StreamCompileLogs_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamCompileLogsRequest, StreamCompileLogsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ComputeService_StreamCompileLogsClient = grpc.ServerStreamingClient[StreamCompileLogsResponse]
+
 func (c *computeServiceClient) PublishDraft(ctx context.Context, in *PublishDraftRequest, opts ...grpc.CallOption) (*PublishDraftResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(PublishDraftResponse)
@@ -248,6 +286,16 @@ func (c *computeServiceClient) GetAppVersion(ctx context.Context, in *GetAppVers
 	return out, nil
 }
 
+func (c *computeServiceClient) TestAppVersion(ctx context.Context, in *TestAppVersionRequest, opts ...grpc.CallOption) (*TestAppVersionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TestAppVersionResponse)
+	err := c.cc.Invoke(ctx, ComputeService_TestAppVersion_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *computeServiceClient) RollbackApp(ctx context.Context, in *RollbackAppRequest, opts ...grpc.CallOption) (*RollbackAppResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RollbackAppResponse)
@@ -270,7 +318,7 @@ func (c *computeServiceClient) GetAppCode(ctx context.Context, in *GetAppCodeReq
 
 func (c *computeServiceClient) Invoke(ctx context.Context, in *InvokeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[InvokeResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &ComputeService_ServiceDesc.Streams[0], ComputeService_Invoke_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &ComputeService_ServiceDesc.Streams[1], ComputeService_Invoke_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -329,7 +377,7 @@ func (c *computeServiceClient) ListExecutions(ctx context.Context, in *ListExecu
 
 func (c *computeServiceClient) FetchResponse(ctx context.Context, in *FetchResponseRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[InvokeResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &ComputeService_ServiceDesc.Streams[1], ComputeService_FetchResponse_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &ComputeService_ServiceDesc.Streams[2], ComputeService_FetchResponse_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -388,7 +436,7 @@ func (c *computeServiceClient) PurgeDeadLetters(ctx context.Context, in *PurgeDe
 
 func (c *computeServiceClient) WatchExecution(ctx context.Context, in *WatchExecutionRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchExecutionResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &ComputeService_ServiceDesc.Streams[2], ComputeService_WatchExecution_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &ComputeService_ServiceDesc.Streams[3], ComputeService_WatchExecution_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -441,6 +489,10 @@ type ComputeServiceServer interface {
 	// Builds the draft and answers when it is built. A draft that does not build is no error of the call:
 	// it is answered with VERSION_STATUS_FAILED and the compiler's words.
 	CompileDraft(context.Context, *CompileDraftRequest) (*CompileDraftResponse, error)
+	// Runs the draft in a pod of its own for one call, without publishing it. A draft that has to be compiled must have been.
+	TestDraft(context.Context, *TestDraftRequest) (*TestDraftResponse, error)
+	// What the compiler prints: first what it printed so far, then each line as it comes, until it has ended.
+	StreamCompileLogs(*StreamCompileLogsRequest, grpc.ServerStreamingServer[StreamCompileLogsResponse]) error
 	// Makes the draft the next version and lets it serve. Compiles it first if that was not done.
 	// FAILED_PRECONDITION if there is no draft or it does not compile.
 	PublishDraft(context.Context, *PublishDraftRequest) (*PublishDraftResponse, error)
@@ -448,6 +500,8 @@ type ComputeServiceServer interface {
 	ListAppVersions(context.Context, *ListAppVersionsRequest) (*ListAppVersionsResponse, error)
 	// Answers the app as it was when the version was published.
 	GetAppVersion(context.Context, *GetAppVersionRequest) (*GetAppVersionResponse, error)
+	// Runs a published version in a pod of its own for one call, whichever version is active.
+	TestAppVersion(context.Context, *TestAppVersionRequest) (*TestAppVersionResponse, error)
 	// Lets an earlier version serve. Rewrites nothing.
 	RollbackApp(context.Context, *RollbackAppRequest) (*RollbackAppResponse, error)
 	// Answers the archive as it was uploaded; without a version that of the active one.
@@ -521,6 +575,12 @@ func (UnimplementedComputeServiceServer) GetDraftInfo(context.Context, *GetDraft
 func (UnimplementedComputeServiceServer) CompileDraft(context.Context, *CompileDraftRequest) (*CompileDraftResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CompileDraft not implemented")
 }
+func (UnimplementedComputeServiceServer) TestDraft(context.Context, *TestDraftRequest) (*TestDraftResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method TestDraft not implemented")
+}
+func (UnimplementedComputeServiceServer) StreamCompileLogs(*StreamCompileLogsRequest, grpc.ServerStreamingServer[StreamCompileLogsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamCompileLogs not implemented")
+}
 func (UnimplementedComputeServiceServer) PublishDraft(context.Context, *PublishDraftRequest) (*PublishDraftResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PublishDraft not implemented")
 }
@@ -529,6 +589,9 @@ func (UnimplementedComputeServiceServer) ListAppVersions(context.Context, *ListA
 }
 func (UnimplementedComputeServiceServer) GetAppVersion(context.Context, *GetAppVersionRequest) (*GetAppVersionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetAppVersion not implemented")
+}
+func (UnimplementedComputeServiceServer) TestAppVersion(context.Context, *TestAppVersionRequest) (*TestAppVersionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method TestAppVersion not implemented")
 }
 func (UnimplementedComputeServiceServer) RollbackApp(context.Context, *RollbackAppRequest) (*RollbackAppResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RollbackApp not implemented")
@@ -755,6 +818,35 @@ func _ComputeService_CompileDraft_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ComputeService_TestDraft_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TestDraftRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ComputeServiceServer).TestDraft(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ComputeService_TestDraft_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ComputeServiceServer).TestDraft(ctx, req.(*TestDraftRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ComputeService_StreamCompileLogs_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamCompileLogsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ComputeServiceServer).StreamCompileLogs(m, &grpc.GenericServerStream[StreamCompileLogsRequest, StreamCompileLogsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ComputeService_StreamCompileLogsServer = grpc.ServerStreamingServer[StreamCompileLogsResponse]
+
 func _ComputeService_PublishDraft_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PublishDraftRequest)
 	if err := dec(in); err != nil {
@@ -805,6 +897,24 @@ func _ComputeService_GetAppVersion_Handler(srv interface{}, ctx context.Context,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(ComputeServiceServer).GetAppVersion(ctx, req.(*GetAppVersionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ComputeService_TestAppVersion_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TestAppVersionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ComputeServiceServer).TestAppVersion(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ComputeService_TestAppVersion_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ComputeServiceServer).TestAppVersion(ctx, req.(*TestAppVersionRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1084,6 +1194,10 @@ var ComputeService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _ComputeService_CompileDraft_Handler,
 		},
 		{
+			MethodName: "TestDraft",
+			Handler:    _ComputeService_TestDraft_Handler,
+		},
+		{
 			MethodName: "PublishDraft",
 			Handler:    _ComputeService_PublishDraft_Handler,
 		},
@@ -1094,6 +1208,10 @@ var ComputeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetAppVersion",
 			Handler:    _ComputeService_GetAppVersion_Handler,
+		},
+		{
+			MethodName: "TestAppVersion",
+			Handler:    _ComputeService_TestAppVersion_Handler,
 		},
 		{
 			MethodName: "RollbackApp",
@@ -1141,6 +1259,11 @@ var ComputeService_ServiceDesc = grpc.ServiceDesc{
 		},
 	},
 	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamCompileLogs",
+			Handler:       _ComputeService_StreamCompileLogs_Handler,
+			ServerStreams: true,
+		},
 		{
 			StreamName:    "Invoke",
 			Handler:       _ComputeService_Invoke_Handler,
