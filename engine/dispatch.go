@@ -184,7 +184,13 @@ func (d *dispatcher) vacancies(ctx context.Context, ref store.AppRef) (int, <-ch
 // expect tells the pool of an app about how many jobs of its queue wait, so that they count as demand; the number holds until the next
 // call, which comes at least every few seconds while there are any.
 func (d *dispatcher) expect(ctx context.Context, ref store.AppRef, queued int) {
-	panic("being written")
+	app, err := d.app(ctx, ref)
+	if err != nil {
+		return // its takers hear of it
+	}
+	if p, err := d.pool(app); err == nil {
+		p.expect(queued)
+	}
 }
 
 // run keeps every pool until drain, and returns when all of them have no pod left. ctx's end stops pods at once.

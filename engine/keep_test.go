@@ -192,7 +192,7 @@ func TestRollbackGivesUpAStart(t *testing.T) {
 		synctest.Wait()
 		b.shelf.activate(1)
 		synctest.Wait()
-		if c := b.census(t.Context(), testApp); c != (pod.Census{Ready: 1}) {
+		if c := b.census(t.Context(), testApp); c.Ready != 1 || c.Starting != 0 || c.InFlight != 0 || c.LastError != "" {
 			t.Errorf("census after the rollback: %+v", c)
 		}
 		if target := b.target(t); target.Version != 1 || target.Cold {

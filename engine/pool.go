@@ -33,6 +33,8 @@ type pool struct {
 	timeout time.Duration
 	// used is when a call last came or ended.
 	used time.Time
+	// expected is about how many jobs wait in the app's queue.
+	expected int
 	// lastError says why the last start failed or the last pod ended, until a start succeeds.
 	lastError string
 	// room is closed when a slot is free again; nil if nobody wants to know.
@@ -43,6 +45,13 @@ type pool struct {
 
 func newPool(d *dispatcher, key poolKey) *pool {
 	return &pool{dispatcher: d, key: key, poke: make(chan struct{}, 1), used: time.Now(), timeout: defaultTimeout}
+}
+
+func (p *pool) expect(queued int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.expected = queued
+	signal(p.poke)
 }
 
 // grant is a slot in the hands of a call.
