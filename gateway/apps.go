@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 
 	"google.golang.org/grpc/codes"
 
@@ -33,6 +34,7 @@ func (s *service) CreateApp(ctx context.Context, r *ignitev1.CreateAppRequest) (
 		DeploymentState: ignitev1.DeploymentState_DEPLOYMENT_STATE_CREATED,
 		AppliedTier:     toPublic(tiers, app.Tier),
 		AppliedLimits:   appliedLimits(app.Config),
+		Notes:           s.scalingNotes(app.Config),
 	}, nil
 }
 
@@ -57,6 +59,10 @@ func (s *service) newApp(r *ignitev1.CreateAppRequest) (app store.App, archive [
 		Ports:          r.GetPorts(),
 		HealthPath:     r.GetHealthPath(),
 		Retry:          storedRetry(r.GetRetry()),
+
+		AllowUnauthenticated: r.GetAllowUnauthenticated(),
+		CORSOrigins:          r.GetCorsOrigins(),
+		MaxAsyncInFlight:     r.GetMaxAsyncInFlight(),
 	}
 	v.retry(r.GetRetry(), store.DefaultRetry())
 	v.enum("resource_tier", int32(r.GetResourceTier()), ignitev1.ResourceTier_name)
@@ -114,7 +120,7 @@ func (s *service) UpdateAppConfig(ctx context.Context, r *ignitev1.UpdateAppConf
 		return nil, err
 	}
 	m, err := s.metaOf(ctx, app)
-	return &ignitev1.UpdateAppConfigResponse{App: m}, err
+	return &ignitev1.UpdateAppConfigResponse{App: m, Notes: s.scalingNotes(app.Config)}, err
 }
 
 // updated is c with what is present in r.
@@ -129,6 +135,8 @@ func (v *violations) updated(c store.Config, r *ignitev1.UpdateAppConfigRequest)
 	set(&c.MCPEnabled, r.McpEnabled)
 	set(&c.MaxConcurrency, r.MaxConcurrency)
 	set(&c.HealthPath, r.HealthPath)
+	set(&c.AllowUnauthenticated, r.AllowUnauthenticated)
+	set(&c.MaxAsyncInFlight, r.MaxAsyncInFlight)
 	if r.ResourceTier != nil {
 		c.Tier = toStored(tiers, r.GetResourceTier())
 	}
@@ -146,6 +154,9 @@ func (v *violations) updated(c store.Config, r *ignitev1.UpdateAppConfigRequest)
 	}
 	if len(r.GetPorts()) > 0 {
 		c.Ports = r.GetPorts()
+	}
+	if origins := r.GetCorsOrigins(); len(origins) > 0 {
+		c.CORSOrigins = slices.DeleteFunc(slices.Clone(origins), func(origin string) bool { return origin == "" })
 	}
 	c.Env = mergedEnv(c.Env, r)
 	return c

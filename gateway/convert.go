@@ -13,9 +13,8 @@ import (
 
 // What the specification says where a user said nothing.
 const (
-	defaultTimeout     = 120 * time.Second
-	defaultMaxReplicas = 10
-	defaultPort        = 80
+	defaultTimeout = 120 * time.Second
+	defaultPort    = 80
 )
 
 // orDefault is value unless it is 0.
@@ -125,6 +124,10 @@ func meta(ref store.AppRef, c store.Config, code *store.Code) *ignitev1.AppMeta 
 		Ports:            c.Ports,
 		HealthPath:       c.HealthPath,
 		Retry:            publicRetry(c.Retry),
+
+		AllowUnauthenticated: c.AllowUnauthenticated,
+		CorsOrigins:          c.CORSOrigins,
+		MaxAsyncInFlight:     c.MaxAsyncInFlight,
 	}
 	if code != nil {
 		m.Runtime, m.DeploymentMode = publicRuntime(*code), deploymentMode(*code)

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"path/filepath"
+
 	ignitev1 "dodil.io/ignite/proto/dodil/ignite/v1"
 	"dodil.io/ignite/store"
 )
@@ -66,7 +68,8 @@ func (v *violations) imageSource(field string, source *ignitev1.ImageSource) (st
 	switch source := source.GetSource().(type) {
 	case *ignitev1.ImageSource_FromCode:
 		v.archive(field+".from_code.source_code", source.FromCode.GetSourceCode())
-		return store.Code{Kind: store.CodeUploadImage}, source.FromCode.GetSourceCode()
+		v.dockerfile(field+".from_code.dockerfile_path", source.FromCode.GetDockerfilePath())
+		return store.Code{Kind: store.CodeUploadImage, Dockerfile: source.FromCode.GetDockerfilePath()}, source.FromCode.GetSourceCode()
 	case *ignitev1.ImageSource_Prebuilt:
 		if source.Prebuilt.GetImageRef() == "" {
 			v.add(field+".prebuilt.image_ref", "is missing")
@@ -76,6 +79,16 @@ func (v *violations) imageSource(field string, source *ignitev1.ImageSource) (st
 	default:
 		v.add(field, "must have from_code or prebuilt")
 		return store.Code{}, nil
+	}
+}
+
+// maxDockerfile bounds the path of a Dockerfile.
+const maxDockerfile = 512
+
+func (v *violations) dockerfile(field, path string) {
+	v.longest(field, path, maxDockerfile)
+	if path != "" && !filepath.IsLocal(path) {
+		v.add(field, "must be a path inside the archive")
 	}
 }
 

@@ -42,6 +42,9 @@ type Config struct {
 	ColdStartBudget time.Duration
 	// DrainTime is how long running calls may take after Serve's context ended; 0 means 30 s.
 	DrainTime time.Duration
+	// MaxReplicas and LeastScaledown are the engines' bounds of what an app may ask for, to be said to who asks; 0 means 5 and 30 s.
+	MaxReplicas    uint32
+	LeastScaledown time.Duration
 	// Ready says why nothing can be accepted now, beside that the server stops; nil is always ready.
 	Ready func() error
 	// Version of the server, for HealthCheck.
@@ -62,6 +65,8 @@ const (
 	mostBytes          = 1 << 30
 	defaultColdStart   = 600 * time.Second
 	defaultDrain       = 30 * time.Second
+	defaultReplicaCap  = 5
+	defaultScaledown   = 30 * time.Second
 	maxHTTPHead        = 1 << 20
 	readHeaderTimeout  = 10 * time.Second
 	idleConnectionTime = 2 * time.Minute
@@ -76,6 +81,8 @@ func (c Config) withDefaults() Config {
 	c.MaxCodeBytes = cmp.Or(c.MaxCodeBytes, defaultMaxBytes)
 	c.ColdStartBudget = cmp.Or(c.ColdStartBudget, defaultColdStart)
 	c.DrainTime = cmp.Or(c.DrainTime, defaultDrain)
+	c.MaxReplicas = cmp.Or(c.MaxReplicas, defaultReplicaCap)
+	c.LeastScaledown = cmp.Or(c.LeastScaledown, defaultScaledown)
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	if c.Reached == nil {
 		c.Reached = func(Boundary) {}
@@ -106,6 +113,7 @@ func (c Config) Validate() error {
 	check(c.MaxCodeBytes >= 0 && c.MaxCodeBytes <= mostBytes, "MaxCodeBytes %d is not 0 to %d", c.MaxCodeBytes, mostBytes)
 	check(c.ColdStartBudget >= 0, "ColdStartBudget %v is negative", c.ColdStartBudget)
 	check(c.DrainTime >= 0, "DrainTime %v is negative", c.DrainTime)
+	check(c.LeastScaledown >= 0, "LeastScaledown %v is negative", c.LeastScaledown)
 	return errors.Join(faults...)
 }
 

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -40,6 +42,7 @@ func (s *service) state(ctx context.Context, app store.App) (*ignitev1.GetAppSta
 		return nil, fmt.Errorf("ask for the pods of %s: %w", app, err)
 	}
 	state := &ignitev1.GetAppStateResponse{ActiveVersion: app.ActiveVersion}
+	state.EffectiveScaling, state.Notes = s.cfg.scalingBounds().effective(app.Scaling)
 	for _, answer := range answers {
 		var census pod.Census
 		if err := json.Unmarshal(answer, &census); err != nil {
@@ -47,18 +50,34 @@ func (s *service) state(ctx context.Context, app store.App) (*ignitev1.GetAppSta
 		}
 		addCensus(state, census)
 	}
+	slices.Sort(state.ServingVersions)
+	state.ServingVersions = slices.Compact(state.ServingVersions)
 	state.DeploymentState = deploymentState(app, state)
 	return state, nil
 }
 
 func addCensus(state *ignitev1.GetAppStateResponse, c pod.Census) {
-	state.ReadyReplicas += uint32(max(0, c.Ready))
-	state.StartingReplicas += uint32(max(0, c.Starting))
-	state.InFlight += uint32(max(0, c.InFlight))
+	state.ReadyReplicas += natural(c.Ready)
+	state.StartingReplicas += natural(c.Starting)
+	state.DesiredReplicas += natural(c.Desired)
+	state.DrainingReplicas += natural(c.Draining)
+	state.FrozenReplicas += natural(c.Frozen)
+	state.FrozenBytes += max(0, c.FrozenBytes)
+	state.InFlight += natural(c.InFlight)
+	state.Waiting += natural(c.Waiting)
+	// Every worker sees the same queue.
+	state.Queued = max(state.GetQueued(), natural(c.Queued))
+	state.ServingVersions = append(state.ServingVersions, c.Serving...)
 	if c.LastError != "" {
 		state.LastError = c.LastError
 	}
+	if c.Failed != 0 {
+		state.FailedVersion = c.Failed
+	}
 }
+
+// natural is a count that came from outside.
+func natural(n int) uint32 { return uint32(max(0, min(n, math.MaxInt32))) }
 
 func deploymentState(app store.App, state *ignitev1.GetAppStateResponse) ignitev1.DeploymentState {
 	switch {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"regexp"
 	"strings"
 
@@ -30,6 +31,9 @@ const (
 	minMillicores    = 10
 	maxMillicores    = 128_000
 	maxTimeoutSecs   = 24 * 3600
+	maxOrigins       = 32
+	maxOrigin        = 256
+	maxAsyncInFlight = 100_000
 )
 
 // config checks everything that a user sets on an app.
@@ -43,6 +47,8 @@ func (v *violations) config(c store.Config) {
 	v.within("max_concurrency", c.MaxConcurrency, 1, maxConcurrency)
 	v.ports(c.Ports)
 	v.healthPath(c.HealthPath)
+	v.origins(c.CORSOrigins)
+	v.within("max_async_in_flight", c.MaxAsyncInFlight, 1, maxAsyncInFlight)
 }
 
 func (v *violations) limits(l store.Limits) {
@@ -85,6 +91,29 @@ func (v *violations) healthPath(path string) {
 	if path != "" && !pathPattern.MatchString(path) {
 		v.add("health_path", "must begin with / and hold neither spaces nor ? nor #")
 	}
+}
+
+// origins are compared with what a browser sends, letter by letter.
+func (v *violations) origins(origins []string) {
+	if len(origins) > maxOrigins {
+		v.add("cors_origins", "must be at most %d", maxOrigins)
+		return
+	}
+	for i, origin := range origins {
+		field := fmt.Sprintf("cors_origins[%d]", i)
+		v.longest(field, origin, maxOrigin)
+		if origin != anyOrigin && !isOrigin(origin) {
+			v.add(field, "must be an origin such as https://example.com, in lower case and without a path, or %s for all", anyOrigin)
+		}
+	}
+}
+
+// anyOrigin stands for every origin.
+const anyOrigin = "*"
+
+func isOrigin(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Host != "" && text == strings.ToLower(u.Scheme+"://"+u.Host) && (u.Scheme == "http" || u.Scheme == "https")
 }
 
 func (v *violations) schema(field, schema string) {

@@ -190,7 +190,7 @@ func (c *client) updateApp(
 	if err != nil {
 		return fmt.Errorf("update %s: %w", app, err)
 	}
-	return c.print(answer, func() string { return appTable(answer.GetApp()) })
+	return c.print(answer, func() string { return appTable(answer.GetApp()) + notesText(answer.GetNotes()) })
 }
 
 func newAppStateCommand(c *client) *cobra.Command {

@@ -15,6 +15,7 @@ func createdTable(answer *ignitev1.CreateAppResponse) string {
 		[2]string{"State", shortEnum(answer.GetDeploymentState().String(), "DEPLOYMENT_STATE_")},
 		[2]string{"Tier", shortEnum(answer.GetAppliedTier().String(), tierPrefix)},
 		[2]string{"Limits", limitsText(answer.GetAppliedLimits())},
+		[2]string{"Note", strings.Join(answer.GetNotes(), "\n")},
 	)
 }
 
@@ -46,6 +47,8 @@ func appTable(app *ignitev1.AppMeta) string {
 		[2]string{"Retries", retryText(app.GetRetry())},
 		[2]string{"Storage", shortEnum(app.GetStorageMode().String(), storagePrefix)},
 		[2]string{"Health path", app.GetHealthPath()},
+		[2]string{"Open to", openText(app)},
+		[2]string{"Max async in flight", count(app.GetMaxAsyncInFlight())},
 		[2]string{"Environment", envText(app.GetEnv())},
 		[2]string{"Created", instant(app.GetCreatedAtMs())},
 		[2]string{"Updated", instant(app.GetUpdatedAtMs())},
@@ -56,11 +59,56 @@ func stateTable(state *ignitev1.GetAppStateResponse) string {
 	return fields(
 		[2]string{"State", stateText(state.GetDeploymentState())},
 		[2]string{"Active version", count(state.GetActiveVersion())},
+		[2]string{"Serving versions", numbersText(state.GetServingVersions())},
+		[2]string{"Pods wanted", fmt.Sprint(state.GetDesiredReplicas())},
 		[2]string{"Pods ready", fmt.Sprint(state.GetReadyReplicas())},
 		[2]string{"Pods starting", fmt.Sprint(state.GetStartingReplicas())},
+		[2]string{"Pods draining", count(state.GetDrainingReplicas())},
+		[2]string{"Pods frozen", frozenText(state)},
 		[2]string{"Calls in flight", fmt.Sprint(state.GetInFlight())},
+		[2]string{"Calls waiting", count(state.GetWaiting())},
+		[2]string{"Queued", count(state.GetQueued())},
+		[2]string{"Scaling", scalingText(state.GetEffectiveScaling())},
+		[2]string{"Note", strings.Join(state.GetNotes(), "\n")},
+		[2]string{"Failed version", count(state.GetFailedVersion())},
 		[2]string{"Last error", state.GetLastError()},
 	)
+}
+
+// openText says who may call the app's host names beside those with a token.
+func openText(app *ignitev1.AppMeta) string {
+	var parts []string
+	if app.GetAllowUnauthenticated() {
+		parts = append(parts, "callers without a token")
+	}
+	if origins := app.GetCorsOrigins(); len(origins) > 0 {
+		parts = append(parts, "pages of "+strings.Join(origins, ", "))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// notesText is what a table of an app is followed by.
+func notesText(notes []string) string {
+	var lines strings.Builder
+	for _, note := range notes {
+		lines.WriteString("note: " + note + "\n")
+	}
+	return lines.String()
+}
+
+func numbersText(numbers []uint32) string {
+	words := make([]string, len(numbers))
+	for i, n := range numbers {
+		words[i] = fmt.Sprint(n)
+	}
+	return strings.Join(words, ", ")
+}
+
+func frozenText(state *ignitev1.GetAppStateResponse) string {
+	if state.GetFrozenReplicas() == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d, in %.1f MiB", state.GetFrozenReplicas(), float64(state.GetFrozenBytes())/(1<<20))
 }
 
 func stateText(state ignitev1.DeploymentState) string {

@@ -140,6 +140,7 @@ acme/a-longer-name   created
 `)
 	wantText(t, sh.succeeds("app", "state", "acme:hello").stdout, `State:             failed
 Active version:    2
+Pods wanted:       0
 Pods ready:        0
 Pods starting:     0
 Calls in flight:   0

@@ -79,7 +79,8 @@ func TestRequests(t *testing.T) {
 		"app create acme:hello": &ignitev1.CreateAppRequest{OrganizationName: "acme", Name: "hello"},
 		`app create acme:hello -t large --description d --env A=1 --env B=x=y --memory 64 --cpu 100 --timeout-secs 9
 			--reserved 1 --max-replicas 4 --scaledown 30 --scale-metric concurrency --scale-threshold 6 --max-concurrency 8
-			--health-path /up --port 80 --port 9000 --storage-mode ephemeral --input-schema {} --mcp-enabled`: &ignitev1.CreateAppRequest{
+			--health-path /up --port 80 --port 9000 --storage-mode ephemeral --input-schema {} --mcp-enabled
+			--allow-unauthenticated --cors-origin https://a.example --cors-origin https://b.example --max-async-in-flight 7`: &ignitev1.CreateAppRequest{
 			OrganizationName: "acme", Name: "hello", ResourceTier: ignitev1.ResourceTier_RESOURCE_TIER_LARGE,
 			Description: "d", Env: map[string]string{"A": "1", "B": "x=y"},
 			Limits: &ignitev1.ResourceLimits{MemoryMb: 64, CpuMillicores: 100, TimeoutSecs: 9},
@@ -89,6 +90,7 @@ func TestRequests(t *testing.T) {
 			},
 			MaxConcurrency: 8, HealthPath: "/up", Ports: []uint32{80, 9000},
 			StorageMode: ignitev1.StorageMode_STORAGE_MODE_EPHEMERAL, InputSchema: "{}", McpEnabled: true,
+			AllowUnauthenticated: true, CorsOrigins: []string{"https://a.example", "https://b.example"}, MaxAsyncInFlight: 7,
 		},
 		"app update acme:hello --env A= --description= --memory 64": &ignitev1.UpdateAppConfigRequest{
 			OrganizationName: "acme", AppName: "hello", Env: map[string]string{"A": ""}, Description: new(""),

@@ -27,6 +27,9 @@ type settingFlags struct {
 	maxConcurrency                uint32
 	ports                         []uint
 	mcp                           bool
+	anonymous                     bool
+	origins                       []string
+	maxAsync                      uint32
 	retry                         retryFlags
 }
 
@@ -39,9 +42,9 @@ func (s *settingFlags) register(command *cobra.Command) {
 	flags.Uint32Var(&s.limits.CpuMillicores, "cpu", 0, "CPU of a pod in millicores, in place of the tier's")
 	flags.Uint32Var(&s.limits.TimeoutSecs, "timeout-secs", 0, "seconds one call may take once a pod has it (0 = 120)")
 	flags.Uint32Var(&s.scaling.ReservedCapacity, "reserved", 0, "pods that always run; 0 lets the app scale to zero")
-	flags.Uint32Var(&s.scaling.MaxReplicas, "max-replicas", 0, "the most pods (0 = 10)")
+	flags.Uint32Var(&s.scaling.MaxReplicas, "max-replicas", 0, "the most pods (0 = 10); the server's cap holds below it")
 	flags.Uint32Var(&s.scaling.ScaledownPeriodSecs, "scaledown", 0,
-		"seconds a pod stays up after the last call (0 = 300)")
+		"seconds pods stay up after traffic drops (0 = 300, least 30)")
 	flags.StringVar(&s.scaleMetric, "scale-metric", "",
 		"`METRIC` that --scale-threshold counts: request_rate or concurrency")
 	flags.Uint32Var(&s.scaling.ScaleThreshold, "scale-threshold", 0,
@@ -56,6 +59,11 @@ func (s *settingFlags) register(command *cobra.Command) {
 	flags.StringVar(&s.inputSchema, "input-schema", "", "JSON `SCHEMA` of the payload, or @FILE")
 	flags.StringVar(&s.outputSchema, "output-schema", "", "JSON `SCHEMA` of the result, or @FILE")
 	flags.BoolVar(&s.mcp, "mcp-enabled", false, "offer the app as an MCP tool")
+	flags.BoolVar(&s.anonymous, "allow-unauthenticated", false, "answer callers without a token on the app's own host names")
+	flags.StringArrayVar(&s.origins, "cors-origin", nil,
+		"`ORIGIN` whose pages may read answers of the app's host names; may be given again, and an empty one takes all away")
+	flags.Uint32Var(&s.maxAsync, "max-async-in-flight", 0,
+		"asynchronous calls that run at a time, over all workers (0 = as many as the pods take)")
 	s.retry.register(command)
 	completeFrom(command, "tier", enumChoices(tierPrefix, ignitev1.ResourceTier_value))
 	completeFrom(command, "scale-metric", enumChoices(metricPrefix, ignitev1.ScaleMetric_value))
@@ -143,6 +151,10 @@ func (s *settingFlags) create(app appRef, command *cobra.Command) (*ignitev1.Cre
 		MaxConcurrency:   s.maxConcurrency,
 		Ports:            parsed.ports,
 		HealthPath:       s.healthPath,
+
+		AllowUnauthenticated: s.anonymous,
+		CorsOrigins:          s.origins,
+		MaxAsyncInFlight:     s.maxAsync,
 	}
 	if anyGiven(command, limitFlags) {
 		request.Limits = &s.limits
@@ -180,6 +192,10 @@ func (s *settingFlags) update(
 		MaxConcurrency:   ifGiven(given("max-concurrency"), s.maxConcurrency),
 		Ports:            parsed.ports,
 		HealthPath:       ifGiven(given("health-path"), s.healthPath),
+
+		AllowUnauthenticated: ifGiven(given("allow-unauthenticated"), s.anonymous),
+		CorsOrigins:          s.origins,
+		MaxAsyncInFlight:     ifGiven(given("max-async-in-flight"), s.maxAsync),
 	}
 	if anyGiven(command, limitFlags) {
 		request.Limits = &s.limits

@@ -1164,7 +1164,7 @@ type UpdateAppConfigRequest struct {
 	Retry *RetryPolicy `protobuf:"bytes,16,opt,name=retry,proto3" json:"retry,omitempty"`
 	// Extensions.
 	AllowUnauthenticated *bool `protobuf:"varint,17,opt,name=allow_unauthenticated,json=allowUnauthenticated,proto3,oneof" json:"allow_unauthenticated,omitempty"`
-	// Replaces the list if it is not empty.
+	// Replaces the list if it is not empty; a single empty string takes all away.
 	CorsOrigins      []string `protobuf:"bytes,18,rep,name=cors_origins,json=corsOrigins,proto3" json:"cors_origins,omitempty"`
 	MaxAsyncInFlight *uint32  `protobuf:"varint,19,opt,name=max_async_in_flight,json=maxAsyncInFlight,proto3,oneof" json:"max_async_in_flight,omitempty"`
 	unknownFields    protoimpl.UnknownFields
