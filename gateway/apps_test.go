@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -130,6 +131,17 @@ func TestUpdateChangesWhatIsPresent(t *testing.T) {
 	if !reflect.DeepEqual(replaced.GetApp().GetEnv(), map[string]string{"X": "1", "Y": "2"}) || replaced.GetApp().GetLimits().GetMemoryMb() != 1024 {
 		t.Errorf("app is %v", replaced.GetApp())
 	}
+	opened := must(s.client.UpdateAppConfig(ctx, &ignitev1.UpdateAppConfigRequest{
+		OrganizationName: "acme", AppName: "hello", AllowUnauthenticated: new(true), CorsOrigins: []string{"https://a.example"},
+		MaxAsyncInFlight: new(uint32(7)), Scaling: &ignitev1.ScalingConfig{ScaledownPeriodSecs: 5},
+	}))
+	if app := opened.GetApp(); !app.GetAllowUnauthenticated() || len(app.GetCorsOrigins()) != 1 || app.GetMaxAsyncInFlight() != 7 || len(opened.GetNotes()) != 1 {
+		t.Errorf("app is %v with notes %q", app, opened.GetNotes())
+	}
+	shut := must(s.client.UpdateAppConfig(ctx, &ignitev1.UpdateAppConfigRequest{OrganizationName: "acme", AppName: "hello", CorsOrigins: []string{""}}))
+	if app := shut.GetApp(); len(app.GetCorsOrigins()) != 0 || !app.GetAllowUnauthenticated() {
+		t.Errorf("app is %v", app)
+	}
 	_, err = s.client.UpdateAppConfig(ctx, &ignitev1.UpdateAppConfigRequest{OrganizationName: "acme", AppName: "hello", HealthPath: new("x")})
 	wantCode(t, err, codes.InvalidArgument, "health_path")
 	_, err = s.client.UpdateAppConfig(ctx, &ignitev1.UpdateAppConfigRequest{OrganizationName: "acme", AppName: "none"})
@@ -188,14 +200,18 @@ func TestStateIsTheSumOfAllEngines(t *testing.T) {
 	if state := must(s.client.GetAppState(ctx, request)); state.GetDeploymentState() != ignitev1.DeploymentState_DEPLOYMENT_STATE_IDLE {
 		t.Errorf("without engines the state is %v", state)
 	}
-	answer(t, s, pod.Census{Starting: 1, InFlight: 2, LastError: "it exited"})
+	answer(t, s, pod.Census{Starting: 1, InFlight: 2, Desired: 1, Queued: 40, Waiting: 1, Failed: 2, LastError: "it exited"})
 	if state := must(s.client.GetAppState(ctx, request)); state.GetDeploymentState() != ignitev1.DeploymentState_DEPLOYMENT_STATE_STARTING {
 		t.Errorf("with a pod on its way the state is %v", state)
 	}
-	answer(t, s, pod.Census{Ready: 2, InFlight: 3})
+	answer(t, s, pod.Census{Ready: 2, InFlight: 3, Desired: 2, Queued: 41, Draining: 1, Frozen: 1, FrozenBytes: 1 << 20, Serving: []uint32{1}})
 	state := must(s.client.GetAppState(ctx, request))
 	if state.GetReadyReplicas() != 2 || state.GetStartingReplicas() != 1 || state.GetInFlight() != 5 || state.GetLastError() != "it exited" ||
 		state.GetActiveVersion() != 1 || state.GetDeploymentState() != ignitev1.DeploymentState_DEPLOYMENT_STATE_RUNNING {
+		t.Errorf("state is %v", state)
+	}
+	if state.GetDesiredReplicas() != 3 || state.GetDrainingReplicas() != 1 || state.GetFrozenReplicas() != 1 || state.GetFrozenBytes() != 1<<20 ||
+		state.GetWaiting() != 1 || state.GetQueued() != 41 || state.GetFailedVersion() != 2 || !slices.Equal(state.GetServingVersions(), []uint32{1}) {
 		t.Errorf("state is %v", state)
 	}
 	app := must(s.client.GetApp(ctx, &ignitev1.GetAppRequest{OrganizationName: "acme", AppName: "hello"})).GetApp()
