@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"dodil.io/ignite/engine/pod"
+	"dodil.io/ignite/engine/pod/logs"
+	"dodil.io/ignite/engine/pod/probe"
 )
 
 const (
@@ -28,7 +30,7 @@ type process struct {
 	port   int
 	home   home
 	cmd    *exec.Cmd
-	log    *tail
+	log    *logs.Tail
 	logger *slog.Logger
 	forget func(*process)
 
@@ -51,7 +53,7 @@ func newProcess(d *Driver, spec pod.Spec, h home, cmd *exec.Cmd, port int) *proc
 		port:   port,
 		home:   h,
 		cmd:    cmd,
-		log:    new(tail),
+		log:    new(logs.Tail),
 		logger: d.logger.With(slog.String("pod", spec.Name), slog.String("app", spec.Org+"/"+spec.App), slog.Uint64("version", uint64(spec.Version))),
 		forget: d.forget,
 		exited: make(chan struct{}),
@@ -87,7 +89,7 @@ func (p *process) settle() {
 	defer p.mu.Unlock()
 	p.reason = exitReason(p.cmd.ProcessState)
 	if !p.stopped {
-		p.err = &pod.ExitError{Pod: p.spec.Name, Reason: p.reason, Log: p.log.lines()}
+		p.err = &pod.ExitError{Pod: p.spec.Name, Reason: p.reason, Log: p.log.Lines()}
 	}
 }
 
@@ -130,7 +132,7 @@ func (p *process) Err() error {
 }
 
 // Logs answers the last lines of its standard output and error, as they came.
-func (p *process) Logs() []string { return p.log.lines() }
+func (p *process) Logs() []string { return p.log.Lines() }
 
 // Stop sends TERM to the whole group and KILL after the grace, however early ctx ends.
 func (p *process) Stop(ctx context.Context) error {
@@ -178,8 +180,8 @@ func (p *process) startError(cause error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	reason := cause.Error()
-	if p.err != nil || errors.Is(cause, errExited) {
+	if p.err != nil || errors.Is(cause, probe.ErrExited) {
 		reason = p.reason + " before it was ready"
 	}
-	return &pod.StartError{Pod: p.spec.Name, Reason: reason, Log: p.log.lines(), Err: cause}
+	return &pod.StartError{Pod: p.spec.Name, Reason: reason, Log: p.log.Lines(), Err: cause}
 }

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"dodil.io/ignite/engine/pod"
+	"dodil.io/ignite/engine/pod/probe"
 )
 
 // Options say where a Driver works.
@@ -69,7 +70,7 @@ func New(options Options) (*Driver, error) {
 	}
 	return &Driver{
 		dir:      dir,
-		patience: cmp.Or(options.ListenLimit, defaultListenLimit),
+		patience: cmp.Or(options.ListenLimit, probe.DefaultListenLimit),
 		logger:   logger,
 		launcher: newLauncher(),
 		ports:    ports{taken: make(map[int]struct{})},

@@ -1,4 +1,4 @@
-package process
+package logs
 
 import (
 	"bytes"
@@ -37,13 +37,13 @@ func TestTail(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			var kept tail
+			var kept Tail
 			for _, text := range test.writes {
 				if n, err := kept.Write([]byte(text)); n != len(text) || err != nil {
 					t.Errorf("Write answered %d, %v for %d bytes", n, err, len(text))
 				}
 			}
-			if got := kept.lines(); !slices.Equal(got, test.want) {
+			if got := kept.Lines(); !slices.Equal(got, test.want) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
@@ -54,12 +54,12 @@ func TestTail(t *testing.T) {
 func FuzzTail(f *testing.F) {
 	f.Add([]byte("a\nb\r\n\xc3\xbc\n\nc"), 3)
 	f.Fuzz(func(t *testing.T, data []byte, cut int) {
-		var whole, pieces tail
+		var whole, pieces Tail
 		_, _ = whole.Write(data)
 		for piece := range slices.Chunk(data, min(max(cut, 1), 1<<20)) {
 			_, _ = pieces.Write(piece)
 		}
-		if got, want := pieces.lines(), whole.lines(); !slices.Equal(got, want) {
+		if got, want := pieces.Lines(), whole.Lines(); !slices.Equal(got, want) {
 			t.Fatalf("in pieces %q, in one write %q", got, want)
 		}
 		if lines := bytes.Count(data, []byte("\n")); len(whole.ring) != min(lines, tailLines) {

@@ -1,4 +1,5 @@
-package process
+// Package logs keeps the last lines of what a pod writes, for drivers.
+package logs
 
 import (
 	"bytes"
@@ -11,16 +12,16 @@ const (
 	lineBytes = 2 << 10
 )
 
-// tail keeps the last lines of what is written to it, each up to lineBytes. The zero value is empty.
-type tail struct {
+// Tail keeps the last lines of what is written to it, each up to lineBytes. The zero value is empty.
+type Tail struct {
 	mu      sync.Mutex
 	ring    []string
 	next    int // where the next line goes once ring is full
 	partial []byte
 }
 
-// Write never fails and never waits for anybody but the readers of lines.
-func (t *tail) Write(p []byte) (int, error) {
+// Write never fails and never waits for anybody but the readers of Lines.
+func (t *Tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := len(p)
@@ -36,7 +37,7 @@ func (t *tail) Write(p []byte) (int, error) {
 	}
 }
 
-func (t *tail) add(line string) {
+func (t *Tail) add(line string) {
 	if len(t.ring) < tailLines {
 		t.ring = append(t.ring, line)
 		return
@@ -45,8 +46,8 @@ func (t *tail) add(line string) {
 	t.next = (t.next + 1) % tailLines
 }
 
-// lines answers what is kept, oldest first, with a last line that is not finished yet.
-func (t *tail) lines() []string {
+// Lines answers what is kept, oldest first, with a last line that is not finished yet.
+func (t *Tail) Lines() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	lines := append(append([]string(nil), t.ring[t.next:]...), t.ring[:t.next]...)

@@ -1,23 +1,6 @@
 package process
 
-import (
-	"testing"
-	"time"
-)
-
-func TestProbeDelay(t *testing.T) {
-	t.Parallel()
-	for gone, want := range map[time.Duration]time.Duration{
-		0:                      time.Millisecond,
-		5 * time.Millisecond:   time.Millisecond,
-		100 * time.Millisecond: 10 * time.Millisecond,
-		time.Hour:              50 * time.Millisecond,
-	} {
-		if got := probeDelay(gone); got != want {
-			t.Errorf("after %v the next look is in %v, want %v", gone, got, want)
-		}
-	}
-}
+import "testing"
 
 func TestPortsAreGivenOnce(t *testing.T) {
 	t.Parallel()
