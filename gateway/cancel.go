@@ -58,6 +58,9 @@ func (s *service) cancelled(ctx context.Context, id, reason string) (record stor
 		case record.Status.Terminal():
 			return record, hasEnded(record)
 		}
+		if record.Status == store.Running {
+			record = s.withOutput(ctx, record)
+		}
 		record, err = s.cfg.Store.UpdateExecution(ctx, cancelledBy(record, reason))
 		if !errors.Is(err, store.ErrConflict) {
 			break
@@ -68,6 +71,19 @@ func (s *service) cancelled(ctx context.Context, id, reason string) (record stor
 	}
 	s.cfg.Reached(RecordCancelled)
 	return record, nil
+}
+
+// withOutput is record with the output that there is of its attempt, since its worker will not write down how much it was. That it cannot be
+// counted does not keep the caller from cancelling.
+func (s *service) withOutput(ctx context.Context, record store.Execution) store.Execution {
+	chunks, err := s.cfg.Stream.OutputChunks(ctx, record.ID, record.Attempt)
+	if err != nil {
+		s.log.LogAttrs(ctx, slog.LevelWarn, "the output of a cancelled execution is not counted",
+			slog.String("execution", record.ID), slog.String("error", err.Error()))
+		return record
+	}
+	record.Streamed, record.Chunks = chunks > 0, chunks
+	return record
 }
 
 // cancelledBy is the record that follows. It keeps the worker who holds it, who is to be told.

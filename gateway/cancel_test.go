@@ -117,6 +117,23 @@ func TestTheWorkerIsToldOfACancellation(t *testing.T) {
 	<-told
 }
 
+// What was put out before the cancellation is counted, by who cancels.
+func TestTheOutputOfWhatIsCancelledIsCounted(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.publish(t, "acme", "hello", http.NotFoundHandler())
+	worker := s.submitted(t)
+	worker.update(func(e *store.Execution) { e.Status, e.Attempt, e.Worker = store.Running, 2, "dead" })
+	for index := range int64(3) {
+		if err := s.stream.PublishChunk(t.Context(), stream.Chunk{Execution: worker.record.ID, Attempt: 2, Index: index, Data: []byte("x")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if chunks := s.cancel(t, worker.record.ID, "").GetOutputChunks(); chunks != 3 {
+		t.Errorf("%d chunks are counted of 3", chunks)
+	}
+}
+
 // A worker that is dead does not keep the caller.
 func TestCancellationNeedsNoWorker(t *testing.T) {
 	t.Parallel()

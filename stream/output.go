@@ -49,6 +49,18 @@ func (s *Stream) PublishChunk(ctx context.Context, c Chunk) error {
 	return nil
 }
 
+// OutputChunks answers how many chunks an attempt has published so far.
+func (s *Stream) OutputChunks(ctx context.Context, execution string, attempt uint32) (int64, error) {
+	last, found, err := s.reader.last(ctx, execution, attempt)
+	if err != nil {
+		return 0, fmt.Errorf("count the chunks of %s: %w", execution, translate(ctx, err))
+	}
+	if !found {
+		return 0, nil
+	}
+	return last.chunk.Index + 1, nil
+}
+
 // stored is a chunk and its place in the stream.
 type stored struct {
 	chunk    *Chunk
