@@ -62,7 +62,8 @@ func (d *Driver) launchAt(h home, spec pod.Spec, port int, socket *os.File) (*pr
 	if err != nil {
 		return nil, err
 	}
-	p := newProcess(d, spec, h, cmd, port)
+	p := newProcess(d, spec, h, port)
+	p.program = spawned{cmd}
 	cmd.Stdout, cmd.Stderr = p.log, p.log
 	if err := d.launcher.start(cmd); err != nil {
 		return nil, fmt.Errorf("run %q: %w", spec.Command[0], err)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"os/exec"
 	"sync"
 	"syscall"
 	"time"
@@ -25,14 +24,14 @@ const (
 
 // process is a pod.Pod.
 type process struct {
-	spec   pod.Spec
-	addr   *url.URL
-	port   int
-	home   home
-	cmd    *exec.Cmd
-	log    *logs.Tail
-	logger *slog.Logger
-	forget func(*process)
+	spec    pod.Spec
+	addr    *url.URL
+	port    int
+	home    home
+	program program
+	log     *logs.Tail
+	logger  *slog.Logger
+	forget  func(*process)
 
 	exited chan struct{} // the program has exited
 	done   chan struct{} // and nothing else is left
@@ -46,13 +45,13 @@ type process struct {
 	err      error
 }
 
-func newProcess(d *Driver, spec pod.Spec, h home, cmd *exec.Cmd, port int) *process {
+// newProcess is a pod whose program is still to be started.
+func newProcess(d *Driver, spec pod.Spec, h home, port int) *process {
 	return &process{
 		spec:   spec,
 		addr:   &url.URL{Scheme: "http", Host: hostPort(port)},
 		port:   port,
 		home:   h,
-		cmd:    cmd,
 		log:    new(logs.Tail),
 		logger: d.logger.With(slog.String("pod", spec.Name), slog.String("app", spec.Org+"/"+spec.App), slog.Uint64("version", uint64(spec.Version))),
 		forget: d.forget,
@@ -63,8 +62,7 @@ func newProcess(d *Driver, spec pod.Spec, h home, cmd *exec.Cmd, port int) *proc
 
 // run owns the process from its start until nothing is left of it.
 func (p *process) run() {
-	_ = waitLeader(p.cmd, p.ended) // says what ProcessState does, or that the output was held open
-	p.settle()
+	p.settle(p.program.wait(p.ended))
 	p.clear()
 	p.forget(p)
 	close(p.done)
@@ -84,10 +82,10 @@ func (p *process) ended() {
 }
 
 // settle writes down how it ended.
-func (p *process) settle() {
+func (p *process) settle(reason string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.reason = exitReason(p.cmd.ProcessState)
+	p.reason = reason
 	if !p.stopped {
 		p.err = &pod.ExitError{Pod: p.spec.Name, Reason: p.reason, Log: p.log.Lines()}
 	}
@@ -103,7 +101,7 @@ func (p *process) clear() {
 	}
 }
 
-func (p *process) pid() int { return p.cmd.Process.Pid }
+func (p *process) pid() int { return p.program.pid() }
 
 // Name is the Spec's.
 func (p *process) Name() string { return p.spec.Name }
@@ -171,7 +169,7 @@ func (p *process) kill() {
 // signal reaches the whole group. The caller holds mu.
 func (p *process) signal(s syscall.Signal) {
 	if !p.reaped {
-		_ = syscall.Kill(-p.pid(), s) // fails only if all have exited
+		p.program.signal(s)
 	}
 }
 
