@@ -58,10 +58,8 @@ func install(ctx context.Context, ignited string, flags ...string) (*installatio
 }
 
 func (in *installation) buildApp(ctx context.Context) error {
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", in.program, "./bench/app")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the pod: %w\n%s", err, out)
+	if err := buildStatic(ctx, in.program, "./bench/app"); err != nil {
+		return err
 	}
 	binary, err := os.ReadFile(in.program)
 	if err != nil {
@@ -69,6 +67,15 @@ func (in *installation) buildApp(ctx context.Context) error {
 	}
 	in.archive, err = pack(map[string][]byte{"app": binary, "Procfile": []byte("web: ./app\n")})
 	return err
+}
+
+func buildStatic(ctx context.Context, target, program string) error {
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", target, program)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", program, err, out)
+	}
+	return nil
 }
 
 func pack(files map[string][]byte) ([]byte, error) {
@@ -202,7 +209,7 @@ func (in *installation) direct(ctx context.Context, method, app, pathAndQuery st
 	if err != nil {
 		return nil, err
 	}
-	request.Host = app + "-" + organization + ".ignite.localhost"
+	request.Host = hostOf(app)
 	request.Header.Set("Authorization", "Bearer "+in.token)
 	return request, nil
 }

@@ -42,25 +42,40 @@ type row struct{ what, figure, aim string }
 
 // measurement is one letter of the table.
 type measurement struct {
-	letter string
-	run    func(context.Context, settings) ([]row, error)
+	letter, what string
+	run          func(context.Context, settings) ([]row, error)
 }
 
 func measurements() []measurement {
 	return []measurement{
-		{"e", installed(measureIdleMemory)},
-		{"a", installed(measureAccept)},
-		{"s", measureDurable},
-		{"m", measureManyApps},
-		{"b", installed(measureFirstByte)},
-		{"c", installed(measureProxy)},
-		{"d", installed(measureColdStart)},
-		{"g", installed(measureGet)},
-		{"l", measureList},
-		{"r", installed(measureResume)},
-		{"t", installed(measureLag)},
-		{"w", installed(measureWatchers)},
+		{"e", "memory of the idle server", installed(measureIdleMemory)},
+		{"a", "asynchronous submissions, accepted and finished", installed(measureAccept)},
+		{"s", "submissions with nobody working", measureDurable},
+		{"m", "work of many apps at once", measureManyApps},
+		{"b", "submit to first byte", installed(measureFirstByte)},
+		{"c", "one call, and 32 callers: straight, direct, Invoke", installed(measureProxy)},
+		{"d", "cold start: static program and Python, in a sandbox and without", measureColdStart},
+		{"p", "requests a second beside the pod, ReverseProxy and nginx", installed(measureRates)},
+		{"o", "latency at a steady 1,000 requests a second, beside the same", installed(measureSteady)},
+		{"v", "server-sent events: time to the first, beside the same", installed(measureEvents)},
+		{"h", "500 calls held while a pod starts", installed(measureHeld)},
+		{"n", "200 apps instead of one", installed(measureSpread)},
+		{"g", "GetExecution under load", installed(measureGet)},
+		{"l", "lists of executions", measureList},
+		{"r", "a watch resumed", installed(measureResume)},
+		{"t", "from a pod to its watcher", installed(measureLag)},
+		{"w", "memory of idle watchers", installed(measureWatchers)},
 	}
+}
+
+func usage() {
+	out := flag.CommandLine.Output()
+	fmt.Fprintln(out, "bench measures Ignite as a whole. Letters of -only:")
+	for _, m := range measurements() {
+		fmt.Fprintf(out, "  %s  %s\n", m.letter, m.what)
+	}
+	fmt.Fprintln(out, "Flags:")
+	flag.PrintDefaults()
 }
 
 func run(ctx context.Context) error {
@@ -69,11 +84,12 @@ func run(ctx context.Context) error {
 	flag.DurationVar(&s.duration, "duration", 10*time.Second, "how long each load lasts")
 	flag.IntVar(&s.callers, "callers", 64, "concurrent submitters")
 	flag.IntVar(&s.watchers, "watchers", 10_000, "idle watchers")
-	flag.IntVar(&s.apps, "apps", 40, "apps started cold")
+	flag.IntVar(&s.apps, "apps", 30, "apps of each kind started cold")
 	flag.IntVar(&s.executions, "executions", 40_000, "executions that 1, 100 and 2,000 apps share")
 	flag.IntVar(&s.records, "records", 1_000_000, "records among which the newest are listed")
 	flag.IntVar(&s.chunks, "chunks", 10_000, "chunks of the output that is resumed")
 	flag.StringVar(&s.only, "only", "", "letters to measure, such as ab; empty is all")
+	flag.Usage = usage
 	flag.Parse()
 
 	out := table.NewWriter()

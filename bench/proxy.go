@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"os/exec"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,34 +65,9 @@ func (in *installation) invokeRequest(ctx context.Context) (*http.Request, error
 
 // startStraight runs the pod's program without Ignite.
 func (in *installation) startStraight(ctx context.Context) (url string, stop func(), err error) {
-	command, url, err := in.startBare(ctx)
-	if err != nil {
-		return "", nil, err
-	}
-	return url, func() { _ = command.Process.Kill(); _ = command.Wait() }, nil
-}
-
-// startBare forks and execs the pod's program and returns once it answered 200.
-func (in *installation) startBare(ctx context.Context) (*exec.Cmd, string, error) {
-	address, err := freeAddress()
-	if err != nil {
-		return nil, "", err
-	}
-	command := exec.Command(in.program)
-	command.Env = append(os.Environ(), "PORT="+portOf(address))
-	if err := command.Start(); err != nil {
-		return nil, "", err
-	}
-	url := "http://" + address + "/"
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	err = poll(ctx, time.Millisecond, func() (bool, error) {
-		answer, err := client.Post(url, "", nil)
-		if err != nil {
-			return false, nil
-		}
-		return answer.StatusCode == http.StatusOK, answer.Body.Close()
-	})
-	return command, url, err
+	command := in.command()
+	url, err = startBare(ctx, command)
+	return url, func() { _ = endBare(command) }, err
 }
 
 // compareLatency takes turns between the ways, one call at a time, so that a drift of the machine meets all of them.

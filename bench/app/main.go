@@ -1,5 +1,5 @@
 // Command app is the pod that the benchmarks call. It answers at once with the body it got, remembers how long after the
-// time stamp in the body each call arrived, and sleeps where it is asked to.
+// time stamp in the body each call arrived, and sleeps where it is asked to. LISTEN_AFTER=2s lets it begin to listen so late.
 package main
 
 import (
@@ -17,6 +17,8 @@ import (
 )
 
 func main() {
+	late, _ := time.ParseDuration(os.Getenv("LISTEN_AFTER")) // what is no time is none
+	<-time.After(late)
 	listener, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
 	if err != nil {
 		log.Fatal(err)
@@ -28,6 +30,8 @@ func main() {
 	mux.HandleFunc("POST /chunks", app.chunks)
 	mux.HandleFunc("POST /clock", app.clock)
 	mux.HandleFunc("GET /arrivals", app.arrivals)
+	mux.HandleFunc("GET /bytes", bytes)
+	mux.HandleFunc("GET /events", events)
 	log.Fatal(http.Serve(listener, mux))
 }
 
@@ -98,4 +102,35 @@ func (a *app) arrivals(w http.ResponseWriter, _ *http.Request) {
 	defer a.mu.Unlock()
 	_ = json.NewEncoder(w).Encode(a.delay)
 	a.delay = nil
+}
+
+// zeros are the bytes of every answer.
+var zeros [1 << 20]byte
+
+// bytes answers as many as the query says.
+func bytes(w http.ResponseWriter, r *http.Request) {
+	n, err := strconv.Atoi(r.URL.RawQuery)
+	if err != nil || n < 0 || n > len(zeros) {
+		http.Error(w, "as many bytes as what?", http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Length", strconv.Itoa(n))
+	_, _ = w.Write(zeros[:n])
+}
+
+// events sends one event at once, and another half a second later: whoever collects what he passes on has the first one late.
+func events(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	for _, pause := range []time.Duration{0, 500 * time.Millisecond} {
+		select {
+		case <-time.After(pause):
+		case <-r.Context().Done():
+			return
+		}
+		_, _ = io.WriteString(w, "data: now\n\n")
+		if http.NewResponseController(w).Flush() != nil {
+			return
+		}
+	}
 }
