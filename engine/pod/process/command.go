@@ -27,12 +27,12 @@ const (
 )
 
 // command is what runs spec: argument by argument, with the code as working directory and an environment of its own.
-func command(spec pod.Spec, h home, port int, socket *os.File) (*exec.Cmd, error) {
+func command(spec pod.Spec, c *confinement, port int, socket *os.File) (*exec.Cmd, error) {
 	program, err := lookUp(spec)
 	if err != nil {
 		return nil, err
 	}
-	env, err := environment(spec, h, port)
+	env, err := environment(spec, c, port)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func command(spec pod.Spec, h home, port int, socket *os.File) (*exec.Cmd, error
 	cmd.Dir = spec.Dir
 	cmd.Env = env
 	cmd.WaitDelay = pipeDelay
-	cmd.SysProcAttr = ownGroup()
+	cmd.SysProcAttr = c.attributes()
 	return cmd, nil
 }
 
@@ -68,14 +68,14 @@ func lookUp(spec pod.Spec) (string, error) {
 }
 
 // environment is what the app asks for, under what the driver promises.
-func environment(spec pod.Spec, h home, port int) ([]string, error) {
+func environment(spec pod.Spec, c *confinement, port int) ([]string, error) {
 	path := os.Getenv("PATH")
 	if path == "" {
 		path = defaultPath
 	}
 	all := map[string]string{"PATH": path, "LANG": "C.UTF-8"}
 	maps.Copy(all, spec.Env)
-	all["HOME"], all["TMPDIR"], all["PORT"] = h.homeDir(), h.tempDir(), strconv.Itoa(port)
+	all["HOME"], all["TMPDIR"], all["PORT"] = c.homeDir(), c.tempDir(), strconv.Itoa(port)
 	delete(all, "LISTEN_PID")
 	delete(all, "LISTEN_FDNAMES")
 	delete(all, "LISTEN_FDS")

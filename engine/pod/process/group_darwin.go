@@ -14,6 +14,9 @@ import (
 // is found by the next one.
 func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
+// awaitExit leaves the wait to waitLeader.
+func awaitExit(*exec.Cmd) {}
+
 // waitLeader waits for the program and its output, and calls ended then.
 func waitLeader(cmd *exec.Cmd, ended func()) error {
 	err := cmd.Wait()

@@ -19,14 +19,18 @@ func ownGroup() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// waitLeader waits for the program and its output. It calls ended when the program has exited but nobody else can have its process id yet.
-func waitLeader(cmd *exec.Cmd, ended func()) error {
+// awaitExit returns when the program has exited, and leaves its process id to it.
+func awaitExit(cmd *exec.Cmd) {
 	for {
 		err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
 		if !errors.Is(err, unix.EINTR) {
-			break
+			return
 		}
 	}
+}
+
+// waitLeader takes note of the exit of a program, and waits for its output. It calls ended while nobody else can have its process id yet.
+func waitLeader(cmd *exec.Cmd, ended func()) error {
 	ended()
 	return cmd.Wait()
 }

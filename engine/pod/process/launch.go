@@ -14,9 +14,13 @@ func (d *Driver) launch(spec pod.Spec) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make home: %w", err)
 	}
-	p, err := d.launchIn(h, spec)
+	c, err := d.jail.confine(spec, h)
 	if err != nil {
-		return nil, errors.Join(err, h.remove())
+		return nil, errors.Join(fmt.Errorf("confine: %w", err), h.remove())
+	}
+	p, err := d.launchIn(h, c, spec)
+	if err != nil {
+		return nil, errors.Join(err, c.remove(), h.remove())
 	}
 	err = h.record(p.pid()) // before run takes note of an exit, so that there is a process to look up
 	go p.run()
@@ -33,14 +37,14 @@ func (d *Driver) launch(spec pod.Spec) (*process, error) {
 	return p, nil
 }
 
-func (d *Driver) launchIn(h home, spec pod.Spec) (*process, error) {
+func (d *Driver) launchIn(h home, c *confinement, spec pod.Spec) (*process, error) {
 	socket, port, err := d.door(spec)
 	if err != nil {
 		return nil, fmt.Errorf("find a port: %w", err)
 	}
 	// The pod has its own copy once it is started, and must have the only one: calls to a socket without a process hang.
 	defer socket.Close()
-	p, err := d.launchAt(h, spec, port, socket)
+	p, err := d.launchAt(h, c, spec, port, socket)
 	if err != nil {
 		d.ports.giveBack(port)
 		return nil, err
@@ -57,15 +61,14 @@ func (d *Driver) door(spec pod.Spec) (*os.File, int, error) {
 	return nil, port, err
 }
 
-func (d *Driver) launchAt(h home, spec pod.Spec, port int, socket *os.File) (*process, error) {
-	cmd, err := command(spec, h, port, socket)
+func (d *Driver) launchAt(h home, c *confinement, spec pod.Spec, port int, socket *os.File) (*process, error) {
+	cmd, err := command(spec, c, port, socket)
 	if err != nil {
 		return nil, err
 	}
-	p := newProcess(d, spec, h, port)
-	p.program = spawned{cmd}
+	p := newProcess(d, spec, h, c, port)
 	cmd.Stdout, cmd.Stderr = p.log, p.log
-	if err := d.launcher.start(cmd); err != nil {
+	if p.program, err = spawn(cmd, c); err != nil {
 		return nil, fmt.Errorf("run %q: %w", spec.Command[0], err)
 	}
 	return p, nil

@@ -28,6 +28,7 @@ type process struct {
 	addr    *url.URL
 	port    int
 	home    home
+	limits  *confinement
 	program program
 	log     *logs.Tail
 	logger  *slog.Logger
@@ -46,12 +47,13 @@ type process struct {
 }
 
 // newProcess is a pod whose program is still to be started.
-func newProcess(d *Driver, spec pod.Spec, h home, port int) *process {
+func newProcess(d *Driver, spec pod.Spec, h home, c *confinement, port int) *process {
 	return &process{
 		spec:   spec,
 		addr:   &url.URL{Scheme: "http", Host: hostPort(port)},
 		port:   port,
 		home:   h,
+		limits: c,
 		log:    new(logs.Tail),
 		logger: d.logger.With(slog.String("pod", spec.Name), slog.String("app", spec.Org+"/"+spec.App), slog.Uint64("version", uint64(spec.Version))),
 		forget: d.forget,
@@ -95,6 +97,9 @@ func (p *process) settle(reason string) {
 func (p *process) clear() {
 	if !awaitGone(p.pid(), p.home, goneLimit) {
 		p.logger.Warn("processes of a pod are still there after they were killed")
+	}
+	if err := p.limits.remove(); err != nil {
+		p.logger.Warn("what confined a pod is left behind until the next start", slog.Any("error", err))
 	}
 	if err := p.home.remove(); err != nil {
 		p.logger.Warn("the home of a pod is left behind until the next start", slog.Any("error", err))

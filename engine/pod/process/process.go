@@ -31,6 +31,10 @@ type Options struct {
 	// ListenLimit is how long a program may take until something listens on its port; 0 means 60 s. What listens may take longer to
 	// become healthy: then it is the caller's context that ends the start.
 	ListenLimit time.Duration
+	// Sandbox is SandboxAuto if it is empty.
+	Sandbox Sandbox
+	// Hidden are files and folders that no pod gets to see, whatever else it sees: where the server keeps its data.
+	Hidden []string
 	// Logger hears of pods that had to be killed; nil is slog.Default().
 	Logger *slog.Logger
 }
@@ -39,13 +43,15 @@ type Options struct {
 type Driver struct {
 	dir      string
 	patience time.Duration // Options.ListenLimit
+	sandbox  Sandbox
+	hidden   []string
 	logger   *slog.Logger
-	launcher launcher
 	ports    ports
 	starts   sync.WaitGroup
 
 	mu     sync.Mutex
 	lock   *os.File // held from Open to Close
+	jail   *jail    // from Open on
 	closed bool
 	pods   map[*process]struct{}
 }
@@ -71,8 +77,9 @@ func New(options Options) (*Driver, error) {
 	return &Driver{
 		dir:      dir,
 		patience: cmp.Or(options.ListenLimit, probe.DefaultListenLimit),
+		sandbox:  cmp.Or(options.Sandbox, SandboxAuto),
+		hidden:   options.Hidden,
 		logger:   logger,
-		launcher: newLauncher(),
 		ports:    ports{taken: make(map[int]struct{})},
 		pods:     make(map[*process]struct{}),
 	}, nil
@@ -90,12 +97,15 @@ func (d *Driver) Open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open process driver: %w", err)
 	}
-	if err := d.removeLeftovers(ctx); err != nil {
+	jail, err := d.openJail(ctx)
+	if err == nil {
+		err = d.removeLeftovers(ctx)
+	}
+	if err != nil {
 		lock.Close()
 		return fmt.Errorf("open process driver: %w", err)
 	}
-	d.lock = lock
-	go d.launcher.run()
+	d.lock, d.jail = lock, jail
 	return nil
 }
 
@@ -163,17 +173,16 @@ func (d *Driver) shut() []*process {
 	return left
 }
 
-// release gives the thread and the folder back, once.
+// release gives the folder and the jail back, once.
 func (d *Driver) release() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.lock == nil {
 		return nil
 	}
-	d.launcher.stop()
 	lock := d.lock
 	d.lock = nil
-	if err := lock.Close(); err != nil {
+	if err := errors.Join(d.jail.close(), lock.Close()); err != nil {
 		return fmt.Errorf("close process driver: %w", err)
 	}
 	return nil

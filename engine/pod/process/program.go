@@ -1,9 +1,6 @@
 package process
 
-import (
-	"os/exec"
-	"syscall"
-)
+import "syscall"
 
 // program is the first process of a pod: one that the driver has started itself, or one that a template has forked.
 type program interface {
@@ -13,18 +10,4 @@ type program interface {
 	wait(ended func()) (reason string)
 	// signal reaches its whole group; it must not be called once ended has returned.
 	signal(s syscall.Signal)
-}
-
-// spawned is a program that the driver has started itself.
-type spawned struct{ cmd *exec.Cmd }
-
-func (s spawned) pid() int { return s.cmd.Process.Pid }
-
-func (s spawned) wait(ended func()) string {
-	_ = waitLeader(s.cmd, ended) // says what ProcessState does, or that the output was held open
-	return exitReason(s.cmd.ProcessState)
-}
-
-func (s spawned) signal(number syscall.Signal) {
-	_ = syscall.Kill(-s.pid(), number) // fails only if all have exited
 }
