@@ -150,7 +150,7 @@ func (b *Builder) Build(ctx context.Context, code store.Code, archive []byte, li
 	case <-ctx.Done():
 		return nil, "", context.Cause(ctx)
 	}
-	var printed toolchain.Log
+	printed := toolchain.Log{Lines: lines}
 	artifact, err = b.build(ctx, code, archive, &printed)
 	return artifact, printed.String(), err
 }

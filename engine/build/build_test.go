@@ -19,6 +19,7 @@ import (
 
 var (
 	pythonCode   = store.Code{Kind: store.CodeSDK, Runtime: "python"}
+	goCode       = store.Code{Kind: store.CodeSDK, Runtime: "go"}
 	procfileCode = store.Code{Kind: store.CodeUploadImage}
 
 	_ engine.Provisioner = (*Builder)(nil)
@@ -56,7 +57,9 @@ func TestCheck(t *testing.T) {
 		{"procfile of a program to be built", procfileCode, map[string]string{"Procfile": "web: bin/run", "go.mod": "module run"}, ""},
 		{"dockerfile", procfileCode, map[string]string{"Dockerfile": "FROM scratch"}, "does not build images yet"},
 		{"rust", store.Code{Kind: store.CodeSDK, Runtime: "rust"}, handler, `not supported on this server yet: the managed runtime "rust"`},
-		{"go", store.Code{Kind: store.CodeSDK, Runtime: "go"}, handler, `not supported on this server yet: the managed runtime "go"`},
+		{"go", goCode, map[string]string{"main.go": ""}, ""},
+		{"go without code", goCode, map[string]string{"main_test.go": ""}, "no Go file at the root of the archive"},
+		{"go in a folder", goCode, map[string]string{"hello/main.go": ""}, `inside the folder "hello"`},
 		{"deno", store.Code{Kind: store.CodeSDK, Runtime: "deno"}, handler, `not supported on this server yet: the managed runtime "deno"`},
 		{"prebuilt", store.Code{Kind: store.CodePrebuilt}, handler, "not supported on this server yet: a prebuilt image"},
 		{"git", store.Code{Kind: store.CodeGitImage}, handler, "not supported on this server yet: building from a Git repository"},
@@ -141,6 +144,26 @@ func TestExamples(t *testing.T) {
 	}
 	if files := must(list(t.Context(), inMemory(artifact), b.limits)); !slices.Contains(slices.Collect(maps.Keys(files)), "bin/stream") {
 		t.Errorf("the artifact has %v", slices.Sorted(maps.Keys(files)))
+	}
+}
+
+// lines keeps what each Write had.
+type lines []string
+
+func (l *lines) Write(p []byte) (int, error) {
+	*l = append(*l, string(p))
+	return len(p), nil
+}
+
+func TestBuildHandsOnEveryLine(t *testing.T) {
+	t.Parallel()
+	needs(t, "go")
+	b := openBuilder(t, Config{})
+	var printed lines
+	_, log, err := b.Build(t.Context(), goCode, tarOf(t, map[string]string{"main.go": "package main\n\nfunc main() { nobody() }\n"}), &printed)
+	expect(t, err, "main.go:3:15: undefined: nobody")
+	if len(printed) < 3 || strings.Join(printed, "") != log || printed[len(printed)-1] != "./main.go:3:15: undefined: nobody\n" {
+		t.Errorf("the lines are %q, and the log %q", printed, log)
 	}
 }
 

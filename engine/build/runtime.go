@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"dodil.io/ignite/engine"
+	"dodil.io/ignite/engine/build/golang"
 	"dodil.io/ignite/engine/build/procfile"
 	"dodil.io/ignite/engine/build/toolchain"
 	"dodil.io/ignite/store"
@@ -25,8 +26,11 @@ type runtime interface {
 func (b *Builder) runtimeOf(code store.Code) (runtime, error) {
 	switch code.Kind {
 	case store.CodeSDK:
-		if code.Runtime == "python" {
+		switch code.Runtime {
+		case "python":
 			return b.python, nil
+		case "go":
+			return golang.Runtime{}, nil
 		}
 		return nil, unsupported(fmt.Sprintf("the managed runtime %q", code.Runtime))
 	case store.CodeUploadImage:

@@ -4,6 +4,7 @@ package toolchain
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
@@ -23,18 +24,24 @@ type Command struct {
 	Settings []string
 	// Env is added to what the tool inherits, and wins.
 	Env []string
+	// Stdout gets what it prints there, if that is not for the log.
+	Stdout io.Writer
 }
 
 // Run runs c until it ends or ctx does; then everything that it started is killed, and the error is ctx's cause.
-// What c prints goes to log.
+// What c prints goes to log, in whole lines.
 func Run(ctx context.Context, c Command, log *Log) error {
 	command := exec.CommandContext(ctx, c.Args[0], c.Args[1:]...)
 	command.Dir = c.Dir
 	command.Env = append(inherited(os.Environ(), c.Settings), c.Env...)
 	command.Stdout = log
 	command.Stderr = log
+	if c.Stdout != nil {
+		command.Stdout = c.Stdout
+	}
 	killGroup(command)
 	err := command.Run()
+	log.endLine()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -108,3 +108,55 @@ func TestSummary(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// lines keeps what each Write had.
+type lines []string
+
+func (l *lines) Write(p []byte) (int, error) {
+	*l = append(*l, string(p))
+	return 0, errors.New("nobody listens")
+}
+
+func TestLogPassesOnEveryLineAsItComes(t *testing.T) {
+	t.Parallel()
+	var passed lines
+	log := Log{Lines: &passed}
+	for _, printed := range []string{"one\ntw", "o", "\n\n", "three"} {
+		if _, err := io.WriteString(&log, printed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := (lines{"one\n", "two\n", "\n"}); !slices.Equal(passed, want) {
+		t.Errorf("got %q, want %q", passed, want)
+	}
+	log.endLine()
+	log.endLine()
+	if want := (lines{"one\n", "two\n", "\n", "three\n"}); !slices.Equal(passed, want) {
+		t.Errorf("at the end: got %q, want %q", passed, want)
+	}
+	if got := log.String(); got != "one\ntwo\n\nthree" {
+		t.Errorf("it kept %q", got)
+	}
+}
+
+func TestLogCutsLongLines(t *testing.T) {
+	t.Parallel()
+	var passed lines
+	log := Log{Lines: &passed}
+	_, _ = io.WriteString(&log, strings.Repeat("x", 2*maxLine+1))
+	log.endLine()
+	if len(passed) != 3 || len(passed[0]) != maxLine+1 || passed[2] != "x\n" {
+		t.Errorf("got %d lines", len(passed))
+	}
+}
+
+func TestRunEndsTheLastLine(t *testing.T) {
+	t.Parallel()
+	var passed lines
+	var stdout strings.Builder
+	log := Log{Lines: &passed}
+	err := Run(t.Context(), Command{Args: []string{"sh", "-c", "printf out; printf 'a\nb' >&2"}, Stdout: &stdout}, &log)
+	if want := (lines{"a\n", "b\n"}); err != nil || !slices.Equal(passed, want) || stdout.String() != "out" {
+		t.Errorf("got %q and %q, %v", passed, stdout.String(), err)
+	}
+}
