@@ -18,6 +18,8 @@ var (
 	ErrAppGone = errors.New("app is gone")
 	// ErrOutOfMemory says that the kernel killed a pod, or a part of it, that wanted more memory than it may have.
 	ErrOutOfMemory = errors.New("out of memory")
+	// ErrImage says that an image cannot be built or fetched, for a reason that lies with the image.
+	ErrImage = errors.New("image cannot be used")
 	// ErrNotPublished says that the app has no version that could serve.
 	ErrNotPublished = errors.New("app was never published")
 )

@@ -14,9 +14,20 @@ import (
 	"dodil.io/ignite/engine/pod"
 )
 
-// Exercise holds a driver to what pod.Driver and pod.Pod promise. open makes a driver that is closed when its test ends, and base
-// is a pod whose program calls RunProgram; Exercise fills in the rest.
-func Exercise(t *testing.T, open func(t *testing.T) pod.Driver, base pod.Spec) {
+// Subject is a driver under test.
+type Subject struct {
+	// Open makes a driver that is closed when its test ends.
+	Open func(t *testing.T) pod.Driver
+	// Base is a pod whose program calls RunProgram; Exercise fills in the rest.
+	Base pod.Spec
+	// Host is the test's own address as the pods of a driver see it; nil means that both are at 127.0.0.1.
+	Host func(t *testing.T, driver pod.Driver) string
+	// Folder is where pods run whose code is not in Spec.Dir but came with them; empty for those that run in Spec.Dir.
+	Folder string
+}
+
+// Exercise holds a driver to what pod.Driver and pod.Pod promise.
+func Exercise(t *testing.T, subject Subject) {
 	for name, test := range map[string]func(suite){
 		"ready":                      suite.ready,
 		"ready with its socket":      suite.readyWithSocket,
@@ -47,7 +58,7 @@ func Exercise(t *testing.T, open func(t *testing.T) pod.Driver, base pod.Spec) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(suite{T: t, driver: open(t), base: base})
+			test(newSuite(t, subject))
 		})
 	}
 }
@@ -55,8 +66,24 @@ func Exercise(t *testing.T, open func(t *testing.T) pod.Driver, base pod.Spec) {
 // suite is one test of one driver.
 type suite struct {
 	*testing.T
-	driver pod.Driver
-	base   pod.Spec
+	driver     pod.Driver
+	base       pod.Spec
+	workingDir string
+	// host is where lifelines end.
+	host string
+}
+
+func newSuite(t *testing.T, subject Subject) suite {
+	s := suite{T: t, driver: subject.Open(t), base: subject.Base, workingDir: subject.Folder, host: "127.0.0.1"}
+	s.base.Env = maps.Clone(s.base.Env)
+	if s.base.Env == nil {
+		s.base.Env = make(map[string]string)
+	}
+	if subject.Host != nil {
+		s.host = subject.Host(t, s.driver)
+		s.base.Env[listenVariable] = everywhere
+	}
+	return s
 }
 
 // spec is a pod of the suite's program.
@@ -65,9 +92,6 @@ func (s suite) spec(behaviour string, env ...string) pod.Spec {
 	spec.Name = "app-1-" + strings.ReplaceAll(strings.ToLower(behaviour), " ", "")
 	spec.Org, spec.App, spec.Version = "org", "app", 1
 	spec.Env = maps.Clone(spec.Env)
-	if spec.Env == nil {
-		spec.Env = make(map[string]string)
-	}
 	spec.Env[behaviourVariable] = behaviour
 	for _, pair := range env {
 		name, value, _ := strings.Cut(pair, "=")

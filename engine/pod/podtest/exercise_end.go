@@ -76,7 +76,7 @@ func (s suite) stopOutlastsContext() {
 }
 
 func (s suite) children() {
-	line := newLifeline(s.T)
+	line := newLifeline(s.T, s.host)
 	p := s.start(s.spec(serves))
 	s.get(p, "/child?lifeline="+line.address())
 	conn := line.take()
@@ -85,7 +85,7 @@ func (s suite) children() {
 }
 
 func (s suite) childrenOfCrash() {
-	line := newLifeline(s.T)
+	line := newLifeline(s.T, s.host)
 	p := s.start(s.spec(serves))
 	s.get(p, "/child?lifeline="+line.address())
 	conn := line.take()
@@ -114,7 +114,7 @@ func (s suite) manyAtOnce() {
 }
 
 func (s suite) closeStopsAll() {
-	line := newLifeline(s.T)
+	line := newLifeline(s.T, s.host)
 	p := s.start(s.spec(serves, lifelineVariable+"="+line.address()))
 	conn := line.take()
 	for range 2 {
@@ -131,7 +131,7 @@ func (s suite) closeStopsAll() {
 }
 
 func (s suite) closeDuringStart() {
-	line := newLifeline(s.T)
+	line := newLifeline(s.T, s.host)
 	failed := make(chan error, 1)
 	go func() {
 		_, err := s.driver.Start(s.Context(), s.spec(hangs, lifelineVariable+"="+line.address()))

@@ -1,6 +1,7 @@
 package podtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,6 +56,7 @@ func (s suite) healthOptional() {
 func (s suite) exitsBeforeReady() {
 	err := s.startFails(s.spec(exits))
 	s.mustMention(err.Error(), "code 3", "before it was ready", "I begin", "I give up")
+	slices.Sort(err.Log) // the one is standard output, the other standard error, which may overtake each other
 	if want := []string{"I begin", "I give up"}; !slices.Equal(err.Log, want) {
 		s.Errorf("log is %q, want %q", err.Log, want)
 	}
@@ -63,7 +65,7 @@ func (s suite) exitsBeforeReady() {
 // givenUp starts spec, cancels once its program runs, and answers the error; nothing may be left then.
 func (s suite) givenUp(spec pod.Spec) error {
 	s.Helper()
-	line := newLifeline(s.T)
+	line := newLifeline(s.T, s.host)
 	spec.Env[lifelineVariable] = line.address()
 	ctx, cancel := context.WithCancelCause(s.Context())
 	defer cancel(nil)
@@ -189,7 +191,7 @@ func (s suite) folder() {
 	if err != nil {
 		s.Fatal(err)
 	}
-	if got := s.get(s.start(spec), "/folder"); got != want {
+	if got, want := s.get(s.start(spec), "/folder"), cmp.Or(s.workingDir, want); got != want {
 		s.Errorf("the pod runs in %q, want %q", got, want)
 	}
 	if entries, err := os.ReadDir(spec.Dir); err != nil || len(entries) > 0 {

@@ -17,9 +17,9 @@ type lifeline struct {
 	listener *net.TCPListener
 }
 
-func newLifeline(t *testing.T) *lifeline {
+func newLifeline(t *testing.T, host string) *lifeline {
 	t.Helper()
-	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.ParseIP(host)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package podtest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -20,7 +21,12 @@ const (
 	behaviourVariable = "PODTEST_BEHAVIOUR"
 	// lifelineVariable is an address to which the program keeps a connection for as long as it lives.
 	lifelineVariable = "PODTEST_LIFELINE"
+	// listenVariable is the address at which the program binds $PORT, 127.0.0.1 if it is not set.
+	listenVariable = "PODTEST_LISTEN"
 )
+
+// everywhere is all addresses of a machine.
+const everywhere = "0.0.0.0"
 
 // What the program does.
 const (
@@ -87,7 +93,7 @@ func serve() int {
 // listen takes the socket that it was handed, or $PORT.
 func listen() (net.Listener, error) {
 	if os.Getenv("LISTEN_FDS") == "" {
-		return net.Listen("tcp", net.JoinHostPort("127.0.0.1", os.Getenv("PORT")))
+		return net.Listen("tcp", net.JoinHostPort(cmp.Or(os.Getenv(listenVariable), "127.0.0.1"), os.Getenv("PORT")))
 	}
 	if pid := os.Getenv("LISTEN_PID"); pid != strconv.Itoa(os.Getpid()) {
 		return nil, fmt.Errorf("the socket is for process %s and I am %d", pid, os.Getpid())
@@ -145,3 +151,8 @@ func startChild(w http.ResponseWriter, r *http.Request) {
 
 // ServingEnv is the environment in which RunProgram serves. For tests of a driver beside the suite.
 func ServingEnv() map[string]string { return map[string]string{behaviourVariable: serves} }
+
+// ServingEverywhereEnv is ServingEnv for a pod with addresses of its own.
+func ServingEverywhereEnv() map[string]string {
+	return map[string]string{behaviourVariable: serves, listenVariable: everywhere}
+}

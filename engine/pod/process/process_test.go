@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 
 func TestDriver(t *testing.T) {
 	t.Parallel()
-	podtest.Exercise(t, func(t *testing.T) pod.Driver { return open(t, t.TempDir()) }, program(t))
+	podtest.Exercise(t, podtest.Subject{Open: func(t *testing.T) pod.Driver { return open(t, t.TempDir()) }, Base: program(t)})
 }
 
 // program is a pod that runs this test's binary, which is then podtest's program.
