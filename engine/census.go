@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"time"
 
 	"dodil.io/ignite/engine/pod"
@@ -40,28 +41,38 @@ func (e *Engine) census(ctx context.Context, question []byte) []byte {
 
 // census counts the pods of an app; one that is not there has none.
 func (d *dispatcher) census(ctx context.Context, ref store.AppRef) pod.Census {
+	c := pod.Census{MaxReplicas: d.bounds.replicas, LeastScaledownSecs: int(d.bounds.scaledown / time.Second)}
 	app, err := d.apps.App(ctx, ref)
 	if err != nil {
-		return pod.Census{}
+		return c
 	}
 	d.mu.RLock()
 	p := d.pools[poolKey{ref, app.Incarnation}]
 	d.mu.RUnlock()
-	if p == nil {
-		return pod.Census{}
+	if p != nil {
+		p.count(&c)
 	}
-	return p.census()
+	return c
 }
 
-func (p *pool) census() pod.Census {
+// count fills in what the pool knows.
+func (p *pool) count(c *pod.Census) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c := pod.Census{Ready: p.serving(), LastError: p.lastError}
-	if p.coming != nil {
-		c.Starting = 1
+	c.Starting, c.Desired, c.LastError = len(p.coming), p.desired, p.lastError
+	c.Waiting, c.Queued = p.waiting.length(), p.queued(time.Now())
+	if p.failed == p.active {
+		c.Failed = p.failed
 	}
 	for _, i := range p.pods {
 		c.InFlight += i.used
+		if i.leaving {
+			c.Draining++
+			continue
+		}
+		c.Ready++
+		c.Serving = append(c.Serving, i.version)
 	}
-	return c
+	slices.Sort(c.Serving)
+	c.Serving = slices.Compact(c.Serving)
 }

@@ -28,8 +28,12 @@ type dispatcher struct {
 	provisioner Provisioner
 	reserved    func() []store.App
 	budget      time.Duration
-	maxHeld     int
-	log         *slog.Logger
+	bounds      bounds
+	// maxHeld and maxHeldBytes bound the calls of one app that wait; held are the places of all apps.
+	maxHeld      int
+	maxHeldBytes int64
+	held         *places
+	log          *slog.Logger
 
 	// fresh tells run that there are pools in unkept.
 	fresh chan struct{}
@@ -50,33 +54,41 @@ type poolKey struct {
 
 func newDispatcher(c Config, apps catalog) *dispatcher {
 	return &dispatcher{
-		apps:        apps,
-		driver:      c.Driver,
-		provisioner: c.Provisioner,
-		reserved:    c.Reserved,
-		budget:      c.ColdStartBudget,
-		maxHeld:     c.MaxHeld,
-		log:         c.Logger,
-		fresh:       make(chan struct{}, 1),
-		draining:    make(chan struct{}),
-		pools:       make(map[poolKey]*pool),
+		apps:         apps,
+		driver:       c.Driver,
+		provisioner:  c.Provisioner,
+		reserved:     c.Reserved,
+		budget:       c.ColdStartBudget,
+		bounds:       bounds{replicas: c.MaxReplicas, scaledown: c.LeastScaledown},
+		maxHeld:      c.MaxHeld,
+		maxHeldBytes: c.MaxHeldBytes,
+		held:         newPlaces(c.MaxHeldAll, c.MaxHeldBytesAll),
+		log:          c.Logger,
+		fresh:        make(chan struct{}, 1),
+		draining:     make(chan struct{}),
+		pools:        make(map[poolKey]*pool),
 	}
 }
 
 // queuedTries is how many pods that cannot be reached one attempt at queued work meets: it can wait for its next attempt elsewhere.
 const queuedTries = 3
 
-// do runs fn with a slot of a ready pod and takes the slot back when fn returns. A pod that turns out to be unreachable
-// is taken out of service, and fn is run with another one inside the same budget.
+// do is carry for a call of which nothing is in memory, or that is counted elsewhere.
 func (d *dispatcher) do(ctx context.Context, ref store.AppRef, from origin, fn func(grant) error) error {
-	began := time.Now()
+	return d.carry(ctx, ref, errand{from: from}, fn)
+}
+
+// carry runs fn with a slot of a ready pod and takes the slot back when fn returns. A pod that turns out to be unreachable
+// is taken out of service, and fn is run with another one inside the same budget.
+func (d *dispatcher) carry(ctx context.Context, ref store.AppRef, e errand, fn func(grant) error) error {
+	e.began = time.Now()
 	pauses := backoff{least: 10 * time.Millisecond, most: 5 * time.Second}
 	for tries := 1; ; tries++ {
-		unreachable, err := d.try(ctx, ref, from, began, fn)
-		if !unreachable || from == queued && tries == queuedTries {
+		unreachable, err := d.try(ctx, ref, &e, fn)
+		if !unreachable || e.from == queued && tries == queuedTries {
 			return err
 		}
-		if time.Since(began) >= d.budget {
+		if time.Since(e.began) >= d.budget {
 			return &pod.TimeoutError{Clock: pod.ClockColdStart, Limit: d.budget}
 		}
 		if err := pauses.wait(ctx); err != nil {
@@ -86,8 +98,8 @@ func (d *dispatcher) do(ctx context.Context, ref store.AppRef, from origin, fn f
 }
 
 // try runs fn once, unless no pod can be had. unreachable says that fn ran and could not reach its pod.
-func (d *dispatcher) try(ctx context.Context, ref store.AppRef, from origin, began time.Time, fn func(grant) error) (unreachable bool, err error) {
-	g, err := d.acquire(ctx, ref, from, began)
+func (d *dispatcher) try(ctx context.Context, ref store.AppRef, e *errand, fn func(grant) error) (unreachable bool, err error) {
+	g, err := d.acquire(ctx, ref, e)
 	if err != nil {
 		return false, err
 	}
@@ -101,7 +113,7 @@ func (d *dispatcher) try(ctx context.Context, ref store.AppRef, from origin, beg
 }
 
 // acquire waits for a slot of the app's pods.
-func (d *dispatcher) acquire(ctx context.Context, ref store.AppRef, from origin, began time.Time) (grant, error) {
+func (d *dispatcher) acquire(ctx context.Context, ref store.AppRef, e *errand) (grant, error) {
 	for {
 		app, err := d.app(ctx, ref)
 		if err != nil {
@@ -111,7 +123,7 @@ func (d *dispatcher) acquire(ctx context.Context, ref store.AppRef, from origin,
 		if err != nil {
 			return grant{}, err
 		}
-		g, err := p.acquire(ctx, app.ActiveVersion, from, began)
+		g, err := p.acquire(ctx, app.ActiveVersion, e)
 		if !errors.Is(err, errRetired) {
 			return g, err
 		}
@@ -144,10 +156,10 @@ func (d *dispatcher) pool(app store.App) (*pool, error) {
 	if p != nil {
 		return p, nil
 	}
-	return d.addPool(key)
+	return d.addPool(key, app)
 }
 
-func (d *dispatcher) addPool(key poolKey) (*pool, error) {
+func (d *dispatcher) addPool(key poolKey, app store.App) (*pool, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
@@ -156,14 +168,14 @@ func (d *dispatcher) addPool(key poolKey) (*pool, error) {
 	if p := d.pools[key]; p != nil {
 		return p, nil
 	}
-	p := newPool(d, key)
+	p := newPool(d, key, app)
 	d.pools[key] = p
 	d.unkept = append(d.unkept, p)
 	signal(d.fresh)
 	return p, nil
 }
 
-// vacancies answers how many calls of the app could start now; when it is none, the channel is closed when that may have changed.
+// vacancies answers how many calls of the app could be taken on now; when it is none, the channel is closed when that may have changed.
 func (d *dispatcher) vacancies(ctx context.Context, ref store.AppRef) (int, <-chan struct{}, error) {
 	app, err := d.app(ctx, ref)
 	if err != nil {
@@ -173,11 +185,7 @@ func (d *dispatcher) vacancies(ctx context.Context, ref store.AppRef) (int, <-ch
 	if err != nil {
 		return 0, nil, err
 	}
-	v, err := d.apps.Version(ctx, ref, app.ActiveVersion)
-	if err != nil {
-		return 0, nil, fmt.Errorf("read version %d of %s: %w", app.ActiveVersion, ref, err)
-	}
-	n, changed := p.vacancies(slotsOf(v.Config))
+	n, changed := p.vacancies()
 	return n, changed, nil
 }
 

@@ -74,6 +74,11 @@ func (b *bench) call(ctx context.Context) error {
 	return b.do(ctx, testApp, direct, func(grant) error { return nil })
 }
 
+// onePod configures an app that has one pod at most.
+func onePod(slots uint32) store.Config {
+	return store.Config{MaxConcurrency: slots, Scaling: store.Scaling{MaxReplicas: 1}}
+}
+
 // elapse lets time pass in a bubble, and everything happen that it brings.
 func elapse(d time.Duration) {
 	time.Sleep(d) //nolint:forbidigo // free in a bubble
@@ -95,7 +100,7 @@ func (b *bench) target(t *testing.T) (target pod.Target) {
 
 func TestCallsOfAColdAppShareOneStart(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bench) {
-		b.shelf.publish(store.Config{MaxConcurrency: 7})
+		b.shelf.publish(store.Config{MaxConcurrency: 100})
 		b.starting = func(ctx context.Context, _ pod.Spec) error { return sleep(ctx, 9*time.Minute) }
 		var calls sync.WaitGroup
 		for range 100 {
@@ -118,7 +123,7 @@ func TestCallsOfAColdAppShareOneStart(t *testing.T) {
 
 func TestSlotsAreGivenInTheOrderOfTheLine(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bench) {
-		b.shelf.publish(store.Config{MaxConcurrency: 2})
+		b.shelf.publish(onePod(2))
 		var running, most atomic.Int32
 		var order []int
 		var mu sync.Mutex
@@ -153,7 +158,7 @@ func TestSlotsAreGivenInTheOrderOfTheLine(t *testing.T) {
 
 func TestCallerThatLeavesFreesItsPlace(t *testing.T) {
 	inBubble(t, Config{MaxHeld: 1}, func(t *testing.T, b *bench) {
-		b.shelf.publish(store.Config{MaxConcurrency: 1})
+		b.shelf.publish(onePod(1))
 		release := make(chan struct{})
 		first := b.hold(t.Context(), release)
 		synctest.Wait()
@@ -343,7 +348,7 @@ func TestCrashedPodIsReplacedForTheNextCall(t *testing.T) {
 
 func TestDeletedAppStopsPodsAndCalls(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bench) {
-		b.shelf.publish(store.Config{MaxConcurrency: 1})
+		b.shelf.publish(onePod(1))
 		var inPod <-chan struct{}
 		running := make(chan error, 1)
 		go func() {
@@ -376,7 +381,7 @@ func TestDeletedAppStopsPodsAndCalls(t *testing.T) {
 
 func TestCancellationStormLeaksNoSlot(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bench) {
-		b.shelf.publish(store.Config{MaxConcurrency: 3})
+		b.shelf.publish(onePod(3))
 		var calls sync.WaitGroup
 		for range 2000 {
 			calls.Go(func() {
@@ -409,7 +414,7 @@ func TestCancellationStormLeaksNoSlot(t *testing.T) {
 
 func TestDrainRefusesWhoWaitsAndLetsCallsEnd(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bench) {
-		b.shelf.publish(store.Config{MaxConcurrency: 1})
+		b.shelf.publish(onePod(1))
 		release := make(chan struct{})
 		running := b.hold(t.Context(), release)
 		synctest.Wait()

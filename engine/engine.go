@@ -102,6 +102,13 @@ func (c Config) Validate() error {
 	}
 	negative("ColdStartBudget", c.ColdStartBudget < 0)
 	negative("MaxHeld", c.MaxHeld < 0)
+	negative("MaxHeldAll", c.MaxHeldAll < 0)
+	negative("MaxHeldBytes", c.MaxHeldBytes < 0)
+	negative("MaxHeldBytesAll", c.MaxHeldBytesAll < 0)
+	negative("MaxReplicas", c.MaxReplicas < 0)
+	negative("LeastScaledown", c.LeastScaledown < 0)
+	negative("IdleTeardown", c.IdleTeardown < 0)
+	negative("WarmPoolBytes", c.WarmPoolBytes < 0)
 	negative("MaxResultBytes", c.MaxResultBytes < 0)
 	negative("DrainTime", c.DrainTime < 0)
 	negative("MaxPlatformFailures", c.MaxPlatformFailures < 0)
@@ -112,6 +119,12 @@ func (c Config) Validate() error {
 func (c Config) withDefaults() Config {
 	c.ColdStartBudget = cmp.Or(c.ColdStartBudget, 600*time.Second)
 	c.MaxHeld = cmp.Or(c.MaxHeld, 10_000)
+	c.MaxHeldAll = cmp.Or(c.MaxHeldAll, 50_000)
+	c.MaxHeldBytes = cmp.Or(c.MaxHeldBytes, 64<<20)
+	c.MaxHeldBytesAll = cmp.Or(c.MaxHeldBytesAll, 256<<20)
+	c.MaxReplicas = cmp.Or(c.MaxReplicas, 5)
+	c.LeastScaledown = cmp.Or(c.LeastScaledown, 30*time.Second)
+	c.IdleTeardown = cmp.Or(c.IdleTeardown, 24*time.Hour)
 	c.MaxResultBytes = cmp.Or(c.MaxResultBytes, 64<<20)
 	c.DrainTime = cmp.Or(c.DrainTime, 30*time.Second)
 	c.MaxPlatformFailures = cmp.Or(c.MaxPlatformFailures, 5)
@@ -150,7 +163,7 @@ func New(cfg Config) (*Engine, error) {
 
 // Do fulfils gateway.Dispatcher. A call that comes before Run waits for it; once Run drains, new calls fail with pod.ErrBusy.
 func (e *Engine) Do(ctx context.Context, app store.AppRef, held int64, fn func(pod.Target) error) error {
-	return e.dispatch.do(ctx, app, direct, func(g grant) error { return fn(g.target()) })
+	return e.dispatch.carry(ctx, app, errand{from: direct, held: held}, func(g grant) error { return fn(g.target()) })
 }
 
 // Try runs fn with a pod of v that was started for it alone, whether v is published or not, and stops the pod when fn returns. logs are the

@@ -20,11 +20,16 @@ type fault struct {
 	pauses  backoff
 }
 
-// startFailed holds further starts, and refuses calls meanwhile.
+// startFailed holds further starts, and refuses calls meanwhile. Starts that were under way together and fail together are one failure.
 func (f *fault) startFailed(now time.Time, version uint32, err error) {
-	f.hold(now, version)
+	if f.refusal(now, version) == nil {
+		f.hold(now, version)
+	}
 	f.err = err
 }
+
+// of reports whether the last start of version failed.
+func (f *fault) of(version uint32) bool { return f.err != nil && f.version == version }
 
 // ended holds starts that no call asks for, so that a pod with a reservation that always ends is not started in a circle.
 func (f *fault) ended(now time.Time, version uint32, lived time.Duration) {

@@ -16,36 +16,28 @@ const forever = time.Duration(math.MaxInt64)
 // stopLimit bounds the stop of one pod; a driver kills after the grace, so this is for a driver that hangs.
 const stopLimit = time.Minute
 
-// instance is a pod in service, or on its way out. The pool's lock guards used and patience.
+// instance is a pod in service, or on its way out. The pool's lock guards what changes.
 type instance struct {
 	pod     pod.Pod
 	version uint32
-	// slots is how many calls it takes at once, used how many it has.
-	slots, used int
-	// patience is how long calls may still take once it leaves.
-	patience time.Duration
-	// left is closed when it gets no more calls.
-	left chan struct{}
-	// empty is closed when it gets no more calls and has none.
-	empty chan struct{}
+	// used is how many calls it has.
+	used int
+	// leaving says that it gets no more calls; those in it may take until deadline.
+	leaving  bool
+	deadline time.Time
+	// condemned says that it must not come back, and over that it cannot any more.
+	condemned, over bool
+	// moved tells live that there may be a reason to end.
+	moved chan struct{}
 	// outOfService is closed when calls that are still in it must let go.
 	outOfService chan struct{}
 	// evicted says after outOfService that it was the engine that ended the calls, not the pod.
 	evicted bool
 }
 
-func newInstance(started pod.Pod, s spec) *instance {
-	return &instance{
-		pod:          started,
-		version:      s.Version,
-		slots:        s.slots,
-		left:         make(chan struct{}),
-		empty:        make(chan struct{}),
-		outOfService: make(chan struct{}),
-	}
+func newInstance(started pod.Pod, version uint32) *instance {
+	return &instance{pod: started, version: version, moved: make(chan struct{}, 1), outOfService: make(chan struct{})}
 }
-
-func (i *instance) leaving() bool { return isClosed(i.left) }
 
 // coming is a start under way.
 type coming struct {
@@ -55,13 +47,13 @@ type coming struct {
 
 // live is the whole life of one pod: it starts, serves, drains and is stopped. It returns when nothing of it is left.
 func (p *pool) live(ctx context.Context, c *coming) {
-	started, s, err := p.start(ctx, c.version)
+	started, err := p.start(ctx, c.version)
 	if err != nil {
 		p.notStarted(ctx, c, err)
 		return
 	}
 	ready := time.Now()
-	i := newInstance(started, s)
+	i := newInstance(started, c.version)
 	p.started(ctx, c, i)
 	p.log.InfoContext(ctx, "pod started", p.attrs(i)...)
 	p.serve(ctx, i)
@@ -80,36 +72,52 @@ func (p *pool) tellEnd(ctx context.Context, i *instance, lived time.Duration) {
 	p.log.WarnContext(ctx, "pod ended by itself", append(attrs, slog.Any("error", i.pod.Err()))...)
 }
 
-// serve returns when calls must let go of the pod: it ended, it was told to leave and is empty or out of patience, or ctx ended.
+// serve returns when calls must let go of the pod: it ended, it was told to leave and is empty or out of time, or ctx ended.
 func (p *pool) serve(ctx context.Context, i *instance) {
-	select {
-	case <-i.pod.Done():
-		return
-	case <-ctx.Done():
-		return
-	case <-i.left:
-	}
-	timer := time.NewTimer(p.patience(i))
-	defer timer.Stop()
-	select {
-	case <-i.pod.Done():
-	case <-ctx.Done():
-	case <-i.empty:
-	case <-timer.C:
+	for {
+		left, over := p.timeLeft(i)
+		if over || !wake(ctx, i, left) {
+			return
+		}
 	}
 }
 
-func (p *pool) patience(i *instance) time.Duration {
+// timeLeft answers how long the pod's calls may still take. Once it is over, the pod does not come back into service.
+func (p *pool) timeLeft(i *instance) (left time.Duration, over bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return i.patience
+	if !i.leaving {
+		return forever, false
+	}
+	left = time.Until(i.deadline)
+	i.over = i.used == 0 || left <= 0
+	return left, i.over
+}
+
+// wake waits until the pod has moved or the time is up; false if it ended, or has to.
+func wake(ctx context.Context, i *instance, left time.Duration) bool {
+	var up <-chan time.Time
+	if left < forever {
+		timer := time.NewTimer(left)
+		defer timer.Stop()
+		up = timer.C
+	}
+	select {
+	case <-i.pod.Done():
+		return false
+	case <-ctx.Done():
+		return false
+	case <-i.moved:
+	case <-up:
+	}
+	return true
 }
 
 // takeOut removes the pod from those that calls are given to, and tells the calls that are still in it.
 func (p *pool) takeOut(i *instance, lived time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.retire(i, 0)
+	i.leaving, i.over = true, true
 	p.pods = slices.DeleteFunc(p.pods, func(other *instance) bool { return other == i })
 	i.evicted = !isClosed(i.pod.Done())
 	if !i.evicted {
@@ -137,16 +145,24 @@ func (p *pool) stop(ctx context.Context, i *instance) {
 	}
 }
 
-// retire gives the pod no more calls; those in it may take as long as patience.
+// retire gives the pod no more calls; those in it may take as long as patience, or less if that was said before.
 func (p *pool) retire(i *instance, patience time.Duration) {
-	if i.leaving() {
+	deadline := time.Now().Add(patience)
+	if i.leaving && i.deadline.Before(deadline) {
 		return
 	}
-	i.patience = patience
-	close(i.left)
-	if i.used == 0 {
-		close(i.empty)
+	i.leaving, i.deadline = true, deadline
+	signal(i.moved)
+}
+
+// restore puts a pod back into service that finishes its calls, if it can; it is as good as new, and there at once.
+func (p *pool) restore(i *instance) bool {
+	if !i.leaving || i.over || i.condemned || isClosed(i.pod.Done()) {
+		return false
 	}
+	i.leaving = false
+	signal(i.moved)
+	return true
 }
 
 // attrs name the pod in logs.

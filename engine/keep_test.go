@@ -204,7 +204,7 @@ func TestRollbackGivesUpAStart(t *testing.T) {
 func TestNoCallIsLostWhileVersionsChange(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bench) {
 		b.starting = func(ctx context.Context, _ pod.Spec) error { return sleep(ctx, 700*time.Millisecond) }
-		b.shelf.publish(store.Config{MaxConcurrency: 20})
+		b.shelf.publish(onePod(20))
 		var calls sync.WaitGroup
 		for n := range 4000 { // 200 a second for 20 s, each of 50 ms
 			calls.Go(func() {
@@ -223,7 +223,7 @@ func TestNoCallIsLostWhileVersionsChange(t *testing.T) {
 			elapse(5 * time.Millisecond)
 			switch n % 900 {
 			case 450:
-				b.shelf.publish(store.Config{MaxConcurrency: 20})
+				b.shelf.publish(onePod(20))
 			case 700:
 				b.shelf.activate(1)
 			}
@@ -255,7 +255,7 @@ func TestPoolOfAQuietAppIsForgotten(t *testing.T) {
 
 func TestVacanciesAreWhatCouldStartNow(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bench) {
-		b.shelf.publish(store.Config{MaxConcurrency: 2})
+		b.shelf.publish(onePod(2))
 		check := func(when string, want int) <-chan struct{} {
 			t.Helper()
 			n, changed, err := b.vacancies(t.Context(), testApp)
@@ -301,7 +301,7 @@ func TestVacanciesAreToldWhenNobodyIsLeftToFreeASlot(t *testing.T) {
 	}
 	t.Run("the full pod crashed", func(t *testing.T) {
 		inBubble(t, Config{}, func(t *testing.T, b *bench) {
-			b.shelf.publish(store.Config{MaxConcurrency: 1})
+			b.shelf.publish(onePod(1))
 			release := make(chan struct{})
 			call := b.hold(t.Context(), release)
 			changed := noVacancy(t, b)
@@ -315,7 +315,7 @@ func TestVacanciesAreToldWhenNobodyIsLeftToFreeASlot(t *testing.T) {
 	})
 	t.Run("the start that a full line waited for failed", func(t *testing.T) {
 		inBubble(t, Config{}, func(t *testing.T, b *bench) {
-			b.shelf.publish(store.Config{MaxConcurrency: 1})
+			b.shelf.publish(onePod(1))
 			fail := make(chan struct{})
 			b.starting = func(context.Context, pod.Spec) error {
 				<-fail
@@ -332,7 +332,7 @@ func TestVacanciesAreToldWhenNobodyIsLeftToFreeASlot(t *testing.T) {
 	})
 	t.Run("the callers in line left", func(t *testing.T) {
 		inBubble(t, Config{}, func(t *testing.T, b *bench) {
-			b.shelf.publish(store.Config{MaxConcurrency: 1})
+			b.shelf.publish(onePod(1))
 			b.starting = func(ctx context.Context, _ pod.Spec) error { return sleep(ctx, time.Minute) }
 			ctx, leave := context.WithCancel(t.Context())
 			call := b.hold(ctx, nil)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dodil.io/ignite/engine/pod"
+	"dodil.io/ignite/store"
 )
 
 // errRetired is answered by a pool that has ended because nobody used it; there may be a new one.
@@ -24,95 +25,110 @@ type pool struct {
 	// pods are those in service and those that drain.
 	pods    []*instance
 	waiting line
-	// coming is the start under way, or nil.
-	coming *coming
+	// coming are the starts under way.
+	coming []*coming
 	fault  fault
 	// active is the version that serves or shall serve, as the keeper last saw it.
 	active uint32
+	// rules are those of the app now, and desired is what they came to when the keeper last looked.
+	rules   rules
+	desired int
 	// timeout is how long one call may take, and therefore how long a pod drains at most.
 	timeout time.Duration
-	// used is when a call last came or ended.
-	used time.Time
-	// expected is about how many jobs wait in the app's queue.
+	// arrivals are the calls that came, before what was wanted, used when a call last came or ended.
+	arrivals window
+	before   wishes
+	used     time.Time
+	// expected is about how many jobs waited in the app's queue at the time told.
 	expected int
-	// lastError says why the last start failed or the last pod ended, until a start succeeds.
+	told     time.Time
+	// lastError says why the last start failed or the last pod ended, until a start succeeds; failed is the version that did not start.
 	lastError string
+	failed    uint32
 	// room is closed when a slot is free again; nil if nobody wants to know.
 	room chan struct{}
 	// closed is why no more calls are taken.
 	closed error
 }
 
-func newPool(d *dispatcher, key poolKey) *pool {
-	return &pool{dispatcher: d, key: key, poke: make(chan struct{}, 1), used: time.Now(), timeout: defaultTimeout}
+func newPool(d *dispatcher, key poolKey, app store.App) *pool {
+	now := time.Now()
+	p := &pool{dispatcher: d, key: key, poke: make(chan struct{}, 1), used: now, arrivals: newWindow(now)}
+	p.waiting.own, p.waiting.all = newPlaces(d.maxHeld, d.maxHeldBytes), d.held
+	p.follow(app)
+	return p
 }
 
+// follow notes how the app is configured now.
+func (p *pool) follow(app store.App) {
+	p.active = app.ActiveVersion
+	p.rules = rulesOf(app.Config, p.bounds)
+	p.timeout = timeoutOf(app.Config)
+}
+
+// expectPatience is for how long it is believed how many jobs wait in a queue when nobody says so again.
+const expectPatience = 30 * time.Second
+
+// expect notes how many jobs wait in the app's queue.
 func (p *pool) expect(queued int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.expected = queued
+	p.expected, p.told = queued, time.Now()
 	signal(p.poke)
 }
 
-// grant is a slot in the hands of a call.
-type grant struct {
-	pool   *pool
-	on     *instance
-	waited time.Duration
-	cold   bool
-}
-
-func (g grant) release() { g.pool.release(g.on) }
-
-func (g grant) target() pod.Target {
-	return pod.Target{
-		Addr:         g.on.pod.Addr(),
-		Pod:          g.on.pod.Name(),
-		Version:      g.on.version,
-		Waited:       g.waited,
-		Cold:         g.cold,
-		OutOfService: g.on.outOfService,
+// queued is how many jobs wait in the app's queue, as far as is known.
+func (p *pool) queued(now time.Time) int {
+	if now.Sub(p.told) >= expectPatience {
+		return 0
 	}
+	return p.expected
 }
 
 // acquire answers a slot at once if one is free and nobody came before, or waits in line until the cold-start budget,
-// counted from began, is spent or ctx ends. active is the app's version as the caller saw it.
-func (p *pool) acquire(ctx context.Context, active uint32, from origin, began time.Time) (grant, error) {
-	on, w, err := p.enter(active, from)
+// counted from when the errand began, is spent or ctx ends. active is the app's version as the caller saw it.
+func (p *pool) acquire(ctx context.Context, active uint32, e *errand) (grant, error) {
+	on, w, err := p.enter(active, e)
 	switch {
 	case err != nil:
 		return grant{}, err
 	case on != nil:
-		return grant{pool: p, on: on, waited: time.Since(began)}, nil
+		return grant{pool: p, on: on, waited: time.Since(e.began)}, nil
 	}
-	if err := p.await(ctx, w, began); err != nil {
+	if err := p.await(ctx, w, e.began); err != nil {
 		return grant{}, err
 	}
-	return grant{pool: p, on: w.on, waited: time.Since(began), cold: w.cold}, nil
+	return grant{pool: p, on: w.on, waited: time.Since(e.began), cold: w.cold}, nil
 }
 
 // enter answers a free slot, or a place in line, or why the call cannot have either.
-func (p *pool) enter(active uint32, from origin) (*instance, *waiter, error) {
+func (p *pool) enter(active uint32, e *errand) (*instance, *waiter, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed != nil {
 		return nil, nil, p.closed
+	}
+	now := time.Now()
+	if !e.counted {
+		p.arrivals.add(now)
+		e.counted = true
 	}
 	if on := p.free(); on != nil && p.waiting.length() == 0 {
 		on.used++
 		return on, nil, nil
 	}
 	serving := p.serving() > 0
-	if !serving && p.coming == nil {
-		if err := p.fault.refusal(time.Now(), active); err != nil {
+	if !serving && len(p.coming) == 0 {
+		if err := p.fault.refusal(now, active); err != nil {
 			return nil, nil, err
 		}
 	}
-	if p.waiting.length() >= p.maxHeld {
-		return nil, nil, pod.ErrBusy
+	w, err := p.waiting.join(e.from, e.held, !serving)
+	if err != nil {
+		return nil, nil, err
 	}
 	signal(p.poke)
-	return nil, p.waiting.join(from, !serving), nil
+	return nil, w, nil
 }
 
 // await waits until w has a slot or an error. A slot that came too late goes to the next.
@@ -126,7 +142,7 @@ func (p *pool) await(ctx context.Context, w *waiter, began time.Time) error {
 	case <-ctx.Done():
 		reason = context.Cause(ctx)
 	case <-patience.C:
-		reason = &pod.TimeoutError{Clock: "cold start", Limit: p.budget}
+		reason = &pod.TimeoutError{Clock: pod.ClockColdStart, Limit: p.budget}
 	}
 	p.abandon(w)
 	return reason
@@ -153,8 +169,8 @@ func (p *pool) release(on *instance) {
 func (p *pool) vacate(on *instance) {
 	on.used--
 	p.used = time.Now()
-	if on.leaving() && on.used == 0 {
-		close(on.empty)
+	if on.leaving && on.used == 0 {
+		signal(on.moved)
 	}
 	p.serveLine()
 }
@@ -172,24 +188,20 @@ func (p *pool) serveLine() {
 	p.offerRoom()
 }
 
-// offerRoom wakes who waits for room if there may be some: a free slot, or no pod, so that a new one would be started.
-func (p *pool) offerRoom() {
-	if p.free() != nil || p.serving() == 0 {
-		p.tellRoom()
-	}
-}
-
 // refuse gives every call in line err.
 func (p *pool) refuse(err error) {
 	p.waiting.refuse(err)
 	p.tellRoom()
 }
 
-// free answers the pod in service with the fewest calls, if it has a free slot.
+// free answers the pod in service with the fewest calls, if it has a free slot; of equals one of the active version.
 func (p *pool) free() *instance {
 	var best *instance
 	for _, i := range p.pods {
-		if !i.leaving() && i.used < i.slots && (best == nil || i.used < best.used) {
+		if i.leaving || i.used >= p.rules.slots {
+			continue
+		}
+		if best == nil || i.used < best.used || i.used == best.used && i.version == p.active && best.version != p.active {
 			best = i
 		}
 	}
@@ -200,17 +212,18 @@ func (p *pool) free() *instance {
 func (p *pool) serving() int {
 	n := 0
 	for _, i := range p.pods {
-		if !i.leaving() {
+		if !i.leaving {
 			n++
 		}
 	}
 	return n
 }
 
-// condemn takes a pod out of service that could not be reached.
+// condemn takes a pod out of service, for good, that could not be reached.
 func (p *pool) condemn(on *instance) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	on.condemned = true
 	p.retire(on, p.timeout)
 	signal(p.poke)
 }
@@ -225,58 +238,11 @@ func (p *pool) close(err error, patience time.Duration) {
 	}
 	p.closed = err
 	p.refuse(err)
-	if p.coming != nil {
-		p.coming.cancel(err)
+	for _, c := range p.coming {
+		c.cancel(err)
 	}
 	for _, i := range p.pods {
 		p.retire(i, patience)
 	}
 	signal(p.poke)
 }
-
-// tellRoom wakes who waits for a slot without standing in line.
-func (p *pool) tellRoom() {
-	if p.room != nil {
-		close(p.room)
-		p.room = nil
-	}
-}
-
-// vacancies answers how many calls could start now; when it is none, the channel is closed when it may have changed.
-// While no pod serves it is what a new one will take, queued calls not counted: their taker does that.
-func (p *pool) vacancies(slots int) (int, <-chan struct{}) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed != nil {
-		return 0, closedChannel
-	}
-	if p.serving() == 0 {
-		n := max(slots-p.waiting.from[direct], 0)
-		return n, p.roomUnless(n > 0)
-	}
-	n := 0
-	for _, i := range p.pods {
-		if !i.leaving() {
-			n += max(i.slots-i.used, 0)
-		}
-	}
-	return n, p.roomUnless(n > 0)
-}
-
-// roomUnless answers the channel that is closed when a slot is free again, or none if there is room now.
-func (p *pool) roomUnless(now bool) <-chan struct{} {
-	if now {
-		return nil
-	}
-	if p.room == nil {
-		p.room = make(chan struct{})
-	}
-	return p.room
-}
-
-// closedChannel is for those who wait for what will not come.
-var closedChannel = func() <-chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}()

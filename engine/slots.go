@@ -1,6 +1,10 @@
 package engine
 
-import "container/list"
+import (
+	"container/list"
+
+	"dodil.io/ignite/engine/pod"
+)
 
 // defaultSlots is the number of calls that a pod takes at once when its app does not say.
 const defaultSlots = 80
@@ -11,6 +15,8 @@ type waiter struct {
 	on     *instance
 	err    error
 	origin origin
+	// held is how many bytes of it are in memory.
+	held int64
 	// cold says that no pod served when the call came.
 	cold bool
 }
@@ -27,21 +33,30 @@ const (
 
 // line is the calls that wait, in the order in which they came. It is not for concurrent use.
 type line struct {
-	calls list.List
-	place map[*waiter]*list.Element
+	// own are the places of the app, all those of the process.
+	own, all *places
+	calls    list.List
+	place    map[*waiter]*list.Element
 	// from counts them.
 	from [queued + 1]int
 }
 
-// join puts a new call at the end.
-func (l *line) join(from origin, cold bool) *waiter {
-	w := &waiter{ready: make(chan struct{}), origin: from, cold: cold}
+// join puts a new call at the end, or answers pod.ErrBusy if there is no place for it.
+func (l *line) join(from origin, held int64, cold bool) (*waiter, error) {
+	if !l.own.take(held) {
+		return nil, pod.ErrBusy
+	}
+	if !l.all.take(held) {
+		l.own.giveBack(held)
+		return nil, pod.ErrBusy
+	}
+	w := &waiter{ready: make(chan struct{}), origin: from, held: held, cold: cold}
 	l.from[from]++
 	if l.place == nil {
 		l.place = make(map[*waiter]*list.Element)
 	}
 	l.place[w] = l.calls.PushBack(w)
-	return w
+	return w, nil
 }
 
 // leave takes a call out that does not want to wait any longer; false if it does not wait any longer anyway.
@@ -51,6 +66,8 @@ func (l *line) leave(w *waiter) bool {
 		l.calls.Remove(element)
 		delete(l.place, w)
 		l.from[w.origin]--
+		l.own.giveBack(w.held)
+		l.all.giveBack(w.held)
 	}
 	return waits
 }
@@ -65,13 +82,12 @@ func (l *line) serve(i *instance) {
 
 // refuse gives every call err.
 func (l *line) refuse(err error) {
-	for w := range l.place {
+	for l.length() > 0 {
+		w := l.calls.Front().Value.(*waiter)
+		l.leave(w)
 		w.err = err
 		close(w.ready)
 	}
-	l.calls.Init()
-	clear(l.place)
-	clear(l.from[:])
 }
 
 func (l *line) length() int { return l.calls.Len() }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,56 +23,54 @@ const defaultTimeout = 120 * time.Second
 // errSuperseded is why a start is given up: another version is active now.
 var errSuperseded = errors.New("another version is active")
 
-// spec is what a pod is started with, and what the engine remembers of it.
-type spec struct {
-	pod.Spec
-	slots int
-}
-
 // start provisions the version and starts a pod of it inside the cold-start budget.
-func (p *pool) start(ctx context.Context, version uint32) (pod.Pod, spec, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, p.budget, &pod.TimeoutError{Clock: "cold start", Limit: p.budget})
+func (p *pool) start(ctx context.Context, version uint32) (pod.Pod, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, p.budget, &pod.TimeoutError{Clock: pod.ClockColdStart, Limit: p.budget})
 	defer cancel()
-	s, err := p.spec(ctx, version)
+	v, err := p.apps.Version(ctx, p.key.AppRef, version)
 	if err != nil {
-		return nil, spec{}, err
+		return nil, fmt.Errorf("read version %d of %s: %w", version, p.key, err)
 	}
-	started, err := p.driver.Start(ctx, s.Spec)
-	return started, s, err
+	v.MaxConcurrency = p.slots() // which may have been changed since the version was published
+	return p.startPod(ctx, v)
 }
 
-// spec reads the version and puts its code in place.
-func (p *pool) spec(ctx context.Context, number uint32) (spec, error) {
-	v, err := p.apps.Version(ctx, p.key.AppRef, number)
-	if err != nil {
-		return spec{}, fmt.Errorf("read version %d of %s: %w", number, p.key, err)
-	}
+// slots is how many calls a pod takes at once.
+func (p *pool) slots() uint32 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return uint32(p.rules.slots)
+}
+
+// startPod puts the version's code in place and starts a pod of it.
+func (d *dispatcher) startPod(ctx context.Context, v store.Version) (pod.Pod, error) {
 	name := podName(v)
-	launch, err := p.provisioner.Provision(ctx, v, func() (io.ReadCloser, error) { return p.apps.Code(ctx, v.ArtifactHash) })
+	launch, err := d.provisioner.Provision(ctx, v, func() (io.ReadCloser, error) { return d.apps.Code(ctx, v.ArtifactHash) })
 	if err != nil {
-		return spec{}, &pod.StartError{Pod: name, Reason: err.Error(), Err: err}
+		return nil, &pod.StartError{Pod: name, Reason: err.Error(), Err: err}
 	}
-	return specOf(name, v, launch), nil
+	return d.driver.Start(ctx, specOf(name, v, launch))
 }
 
-func specOf(name string, v store.Version, l Launch) spec {
+func specOf(name string, v store.Version, l Launch) pod.Spec {
 	size := sizes[cmp.Or(v.Tier, store.TierMedium)]
-	return spec{
-		Spec: pod.Spec{
-			Name:             name,
-			Org:              v.Org,
-			App:              v.Name,
-			Version:          v.Number,
-			Dir:              l.Dir,
-			Command:          l.Command,
-			Env:              environment(v.Env, l.Env),
-			SocketActivation: l.SocketActivation,
-			HealthPath:       l.HealthPath,
-			HealthOptional:   l.HealthOptional,
-			MemoryMB:         cmp.Or(v.Limits.MemoryMB, size.memoryMB),
-			CPUMillicores:    cmp.Or(v.Limits.CPUMillicores, size.cpuMillicores),
-		},
-		slots: slotsOf(v.Config),
+	return pod.Spec{
+		Name:             name,
+		Org:              v.Org,
+		App:              v.Name,
+		Version:          v.Number,
+		Dir:              l.Dir,
+		Command:          l.Command,
+		Image:            l.Image,
+		Dockerfile:       l.Dockerfile,
+		Template:         l.Template,
+		Ports:            v.Ports,
+		Env:              environment(v.Env, l.Env),
+		SocketActivation: l.SocketActivation,
+		HealthPath:       l.HealthPath,
+		HealthOptional:   l.HealthOptional,
+		MemoryMB:         cmp.Or(v.Limits.MemoryMB, size.memoryMB),
+		CPUMillicores:    cmp.Or(v.Limits.CPUMillicores, size.cpuMillicores),
 	}
 }
 
@@ -102,49 +101,43 @@ func timeoutOf(c store.Config) time.Duration {
 	return cmp.Or(time.Duration(c.Limits.TimeoutSecs)*time.Second, defaultTimeout)
 }
 
-// started puts a new pod in service in place of those of other versions, and gives its slots to the line.
+// started puts a new pod in service and gives its slots to the line. The keeper lets the pods go that it replaces.
 func (p *pool) started(ctx context.Context, c *coming, i *instance) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer signal(p.poke)
-	p.coming = nil
+	p.noLongerComing(c)
 	p.fault.started()
-	p.lastError = ""
+	p.lastError, p.failed = "", 0
 	p.used = time.Now()
 	p.pods = append(p.pods, i)
 	if p.closed != nil || ctx.Err() != nil { // given up while the pod came up
 		p.retire(i, 0)
 		return
 	}
-	if c.version == p.active {
-		p.retireOthers(c.version)
-	}
 	p.serveLine()
 }
 
-// retireOthers drains the pods of every version but the one given.
-func (p *pool) retireOthers(version uint32) {
-	for _, i := range p.pods {
-		if i.version != version {
-			p.retire(i, p.timeout)
-		}
-	}
-}
-
-// notStarted ends a start that failed. Those who wait get the failure, unless an older version still serves them.
+// notStarted ends a start that failed. Those who wait get the failure, unless there are pods or other starts that may serve them.
 func (p *pool) notStarted(ctx context.Context, c *coming, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer signal(p.poke)
-	p.coming = nil
+	p.noLongerComing(c)
 	if reason := context.Cause(ctx); errors.Is(reason, errSuperseded) || p.closed != nil {
 		return
 	}
 	p.fault.startFailed(time.Now(), c.version, err)
-	p.lastError = err.Error()
-	if p.serving() == 0 {
+	p.lastError, p.failed = err.Error(), c.version
+	if p.serving() == 0 && len(p.coming) == 0 {
 		p.refuse(err)
 	}
+	p.tellRoom() // fewer pods come than who counted on them was told
 	p.log.WarnContext(ctx, "pod did not start", slog.String("app", p.key.String()),
 		slog.Uint64("version", uint64(c.version)), slog.Any("error", err))
+}
+
+// noLongerComing ends a start, however it went.
+func (p *pool) noLongerComing(c *coming) {
+	p.coming = slices.DeleteFunc(p.coming, func(other *coming) bool { return other == c })
 }

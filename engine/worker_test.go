@@ -317,7 +317,8 @@ func TestCensusAnswersOtherProcesses(t *testing.T) {
 	p := start(t, echo, Config{})
 	p.untilEnd(t, p.submit(t, nil))
 	answers, err := p.stream.Ask(t.Context(), pod.CensusTopic, []byte(`{"org":"acme","app":"hello"}`), time.Second)
-	if err != nil || len(answers) != 1 || string(answers[0]) != `{"ready":1,"starting":0,"in_flight":0}` {
+	want := `{"ready":1,"starting":0,"in_flight":0,"desired":1,"serving":[1],"max_replicas":5,"least_scaledown_secs":30}`
+	if err != nil || len(answers) != 1 || string(answers[0]) != want {
 		t.Errorf("answers %q, error %v", answers, err)
 	}
 }
