@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"dodil.io/ignite/engine/build/image"
 	"dodil.io/ignite/engine/build/python"
 	"dodil.io/ignite/engine/build/toolchain"
 	"dodil.io/ignite/store"
@@ -29,6 +30,8 @@ type Config struct {
 	Timeout time.Duration
 	// MaxBuilds bounds the builds that run at a time; 0 means 2.
 	MaxBuilds int
+	// Images makes and fetches container images; nil runs none.
+	Images image.Engine
 }
 
 // Validate reports every fault of c at once.
@@ -123,6 +126,9 @@ func (b *Builder) Check(code store.Code, archive []byte) error {
 
 // check answers whether there is something to build, too.
 func (b *Builder) check(ctx context.Context, code store.Code, archive []byte) (build bool, err error) {
+	if code.Kind == store.CodePrebuilt {
+		return true, b.prebuilt(code).Check()
+	}
 	runtime, err := b.runtimeOf(code)
 	if err != nil {
 		return false, err
@@ -156,13 +162,17 @@ func (b *Builder) Build(ctx context.Context, code store.Code, archive []byte, li
 }
 
 func (b *Builder) build(ctx context.Context, code store.Code, archive []byte, log *toolchain.Log) ([]byte, error) {
+	tooLong := fmt.Errorf("%w: the build took longer than %s", store.ErrInvalidCode, b.config.Timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, b.config.Timeout, tooLong)
+	defer cancel()
+	if code.Kind == store.CodePrebuilt {
+		return nil, b.prebuilt(code).Fetch(ctx, log)
+	}
+	code.Hash = hashOf(archive)
 	runtime, err := b.runtimeOf(code)
 	if err != nil {
 		return nil, err
 	}
-	tooLong := fmt.Errorf("%w: the build took longer than %s", store.ErrInvalidCode, b.config.Timeout)
-	ctx, cancel := context.WithTimeoutCause(ctx, b.config.Timeout, tooLong)
-	defer cancel()
 	dir, err := os.MkdirTemp(b.config.Dir, ".build-")
 	if err != nil {
 		return nil, fmt.Errorf("make a folder to build in: %w", err)
@@ -173,6 +183,9 @@ func (b *Builder) build(ctx context.Context, code store.Code, archive []byte, lo
 	}
 	if err := runtime.Build(ctx, dir, log); err != nil {
 		return nil, err
+	}
+	if isImage(runtime, dir) {
+		return nil, nil
 	}
 	if err := measure(dir, b.limits); err != nil {
 		return nil, err

@@ -7,12 +7,15 @@
 // An archive comes from outside. It is read with limits that count what really comes out of it, never what its headers say, and it is
 // written through an os.Root, so that even an entry that the rules for names let through by mistake stays inside.
 //
-// One sub-package knows one runtime: python, golang and procfile. They see an archive as its paths, and code as a folder.
+// One sub-package knows one runtime: python, golang, procfile and image. They see an archive as its paths, and code as a folder.
 //
 // A build runs as the server's user, with the few variables of the server's environment that its tools need (see toolchain), in a process
 // group that is killed when its time is up. What is built is code of whoever wrote the app, but only pip runs any of it; the go command with
 // cgo off compiles and runs nothing, and a go.mod may not point to folders outside of the archive. Both fetch modules from wherever the
 // server's settings (PIP_…, GOPROXY and the like) say.
+//
+// Images are made and fetched by a container engine (Config.Images) when they are compiled, which shows early what is wrong with them. They are no
+// artifacts: the archive stays what is provisioned, and a machine that lacks its image makes it from that when it starts a pod.
 //
 // # What is on disk
 //

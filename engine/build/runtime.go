@@ -6,7 +6,6 @@ import (
 
 	"dodil.io/ignite/engine"
 	"dodil.io/ignite/engine/build/golang"
-	"dodil.io/ignite/engine/build/procfile"
 	"dodil.io/ignite/engine/build/toolchain"
 	"dodil.io/ignite/store"
 )
@@ -34,11 +33,9 @@ func (b *Builder) runtimeOf(code store.Code) (runtime, error) {
 		}
 		return nil, unsupported(fmt.Sprintf("the managed runtime %q", code.Runtime))
 	case store.CodeUploadImage:
-		return procfile.Runtime{}, nil
+		return b.upload(code), nil
 	case store.CodeGitImage:
 		return nil, unsupported("building from a Git repository")
-	case store.CodePrebuilt:
-		return nil, unsupported("a prebuilt image")
 	default:
 		return nil, unsupported(fmt.Sprintf("code of the kind %q", code.Kind))
 	}

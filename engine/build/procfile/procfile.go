@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	entryPoint        = "Procfile"
+	// EntryPoint says how to start, at the root of the archive.
+	EntryPoint        = "Procfile"
 	goModule          = "go.mod"
 	defaultHealthPath = "/healthz"
 )
@@ -27,22 +28,15 @@ type Runtime struct{}
 
 // Check wants a Procfile with a web line at the root, and the program that it names.
 func (Runtime) Check(files map[string][]byte) error {
-	content, ok := files[entryPoint]
+	content, ok := files[EntryPoint]
 	if !ok {
-		return fmt.Errorf("%w: %s", store.ErrInvalidCode, missing(files))
+		return fmt.Errorf("%w: Procfile is missing at the root of the archive", store.ErrInvalidCode)
 	}
 	web, err := Parse(content)
 	if err != nil || (Runtime{}).NeedsBuild(files) {
 		return err
 	}
 	return checkProgram(web, func(name string) bool { _, ok := files[name]; return ok })
-}
-
-func missing(files map[string][]byte) string {
-	if _, ok := files["Dockerfile"]; ok {
-		return "there is a Dockerfile but no Procfile: this server does not build images yet; say in a Procfile how to start, such as `web: bin/server`"
-	}
-	return "Procfile is missing at the root of the archive"
 }
 
 // NeedsBuild reports whether there is something to compile.
@@ -66,7 +60,7 @@ func (Runtime) Launch(_ context.Context, dir string, v store.Version) (engine.La
 }
 
 func read(dir string) (web string, err error) {
-	content, err := os.ReadFile(filepath.Join(dir, entryPoint))
+	content, err := os.ReadFile(filepath.Join(dir, EntryPoint))
 	if err != nil {
 		return "", fmt.Errorf("read Procfile: %w", err)
 	}
