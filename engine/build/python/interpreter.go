@@ -2,46 +2,49 @@ package python
 
 import (
 	"context"
-	_ "embed"
+	"embed"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"dodil.io/ignite/engine/build/toolchain"
 	"dodil.io/ignite/store"
 )
 
-//go:embed launcher.py
-var launcher []byte
+//go:embed launcher.py template.py
+var programs embed.FS
 
-// preparation compiles the launcher, which saves every cold start some milliseconds, and says where the interpreter really is:
+// preparation compiles our programs, which saves every cold start some milliseconds, and says where the interpreter really is:
 // a python3 on PATH may be a script that looks for one, and looks a long time.
 const preparation = `
 import py_compile, sys
 if sys.version_info < (3, 9):
     sys.exit("Python 3.9 or newer is needed, and python3 is " + sys.version.split()[0])
-py_compile.compile(sys.argv[1], sys.argv[2], doraise=True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+for source in sys.argv[1:]:
+    py_compile.compile(source, source + "c", doraise=True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
 print(sys.executable)
 `
 
-func (r *Runtime) launcherPath() string { return filepath.Join(r.dir, "launcher.py") }
+func (r *Runtime) compiledLauncher() string { return filepath.Join(r.dir, "launcher.pyc") }
 
-func (r *Runtime) compiledPath() string { return filepath.Join(r.dir, "launcher.pyc") }
+func (r *Runtime) compiledTemplate() string { return filepath.Join(r.dir, "template.pyc") }
 
-// prepare answers the interpreter and puts the launcher in place, once for the life of the Runtime if it succeeds.
+// prepare answers the interpreter and puts our programs in place, once for the life of the Runtime if it succeeds.
 func (r *Runtime) prepare(ctx context.Context) (interpreter string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.interpreter != "" {
 		return r.interpreter, nil
 	}
-	if err := r.writeLauncher(); err != nil {
-		return "", err
+	sources, err := r.write()
+	if err != nil {
+		return "", fmt.Errorf("write the Python programs: %w", err)
 	}
-	interpreter, err = r.compileLauncher(ctx)
+	interpreter, err = r.compile(ctx, sources)
 	if err != nil {
 		return "", fmt.Errorf("prepare Python: %w", err)
 	}
@@ -49,21 +52,34 @@ func (r *Runtime) prepare(ctx context.Context) (interpreter string, err error) {
 	return interpreter, nil
 }
 
-func (r *Runtime) writeLauncher() error {
+// write answers where the programs are.
+func (r *Runtime) write() (sources []string, err error) {
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
-		return fmt.Errorf("make the folder of the Python launcher: %w", err)
+		return nil, err
 	}
-	if err := os.WriteFile(r.launcherPath(), launcher, 0o644); err != nil {
-		return fmt.Errorf("write the Python launcher: %w", err)
+	entries, err := programs.ReadDir(".")
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	for _, entry := range entries {
+		program, err := programs.ReadFile(entry.Name())
+		if err != nil {
+			return nil, err
+		}
+		source := filepath.Join(r.dir, entry.Name())
+		if err := os.WriteFile(source, program, 0o644); err != nil {
+			return nil, err
+		}
+		sources = append(sources, source)
+	}
+	return sources, nil
 }
 
-func (r *Runtime) compileLauncher(ctx context.Context) (interpreter string, err error) {
+func (r *Runtime) compile(ctx context.Context, sources []string) (interpreter string, err error) {
 	var log toolchain.Log
 	err = toolchain.Run(ctx, toolchain.Command{
 		Dir:      r.dir,
-		Args:     []string{"python3", "-c", preparation, r.launcherPath(), r.compiledPath()},
+		Args:     slices.Concat([]string{"python3", "-c", preparation}, sources),
 		Settings: []string{"PYENV_"},
 	}, &log)
 	switch {

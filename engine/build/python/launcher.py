@@ -464,10 +464,15 @@ def listen():
     return listener
 
 
-def load():
-    """Imports handler.py. Its own files come first, then its requirements, then what Python has."""
+def paths():
+    """Answers where the app's modules are: its own files come first, then its requirements, then what Python has."""
     code = os.getcwd()
-    sys.path[0:1] = [code, os.path.join(code, ".ignite-packages")]
+    return [code, os.path.join(code, ".ignite-packages")]
+
+
+def load():
+    """Imports handler.py."""
+    sys.path[0:1] = paths()
     import handler
 
     function = getattr(handler, "handler", None)
@@ -476,7 +481,14 @@ def load():
     return function
 
 
+def end_when_told():
+    """Lets TERM end the process before it serves. The first process of a PID namespace ignores what it has no handler for."""
+    if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
+
+
 def main():
+    end_when_told()
     # The socket comes first: whoever probes $PORT is told "not yet" by the kernel's queue, and not refused.
     listener = listen()
     limit = int(os.environ.get("IGNITE_MAX_CONCURRENCY", "80"))

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"strconv"
 	"sync"
 
@@ -53,16 +54,19 @@ func (r *Runtime) Launch(ctx context.Context, dir string, v store.Version) (engi
 	if err != nil {
 		return engine.Launch{}, err
 	}
+	env := map[string]string{
+		"PYTHONUNBUFFERED": "1",
+		// Pods of a version share dir, and what they run must stay what was published.
+		"PYTHONDONTWRITEBYTECODE": "1",
+	}
+	template := r.template(interpreter, maps.Clone(env), v)
+	env["IGNITE_MAX_CONCURRENCY"] = strconv.FormatUint(uint64(cmp.Or(v.MaxConcurrency, defaultMaxConcurrency)), 10)
 	return engine.Launch{
-		Dir:     dir,
-		Command: []string{interpreter, r.compiledPath()},
-		Env: map[string]string{
-			"PYTHONUNBUFFERED": "1",
-			// Pods of a version share dir, and what they run must stay what was published.
-			"PYTHONDONTWRITEBYTECODE": "1",
-			"IGNITE_MAX_CONCURRENCY":  strconv.FormatUint(uint64(cmp.Or(v.MaxConcurrency, defaultMaxConcurrency)), 10),
-		},
+		Dir:              dir,
+		Command:          []string{interpreter, r.compiledLauncher()},
+		Env:              env,
 		SocketActivation: true,
 		HealthPath:       cmp.Or(v.HealthPath, defaultHealthPath),
+		Template:         template,
 	}, nil
 }

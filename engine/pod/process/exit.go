@@ -14,10 +14,14 @@ func exitReason(state *os.ProcessState) string {
 		return "it was lost sight of"
 	}
 	status, ok := state.Sys().(syscall.WaitStatus)
-	switch {
-	case !ok:
+	if !ok {
 		return state.String()
-	case status.Signaled():
+	}
+	return statusReason(status)
+}
+
+func statusReason(status syscall.WaitStatus) string {
+	if status.Signaled() {
 		return fmt.Sprintf("it was ended by signal %s", unix.SignalName(status.Signal()))
 	}
 	return fmt.Sprintf("it exited with code %d", status.ExitStatus())

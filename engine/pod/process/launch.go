@@ -62,11 +62,14 @@ func (d *Driver) door(spec pod.Spec) (*os.File, int, error) {
 }
 
 func (d *Driver) launchAt(h home, c *confinement, spec pod.Spec, port int, socket *os.File) (*process, error) {
+	p := newProcess(d, spec, h, c, port)
+	if d.templates.fork(p, socket) {
+		return p, nil
+	}
 	cmd, err := command(spec, c, port, socket)
 	if err != nil {
 		return nil, err
 	}
-	p := newProcess(d, spec, h, c, port)
 	cmd.Stdout, cmd.Stderr = p.log, p.log
 	if p.program, err = spawn(cmd, c); err != nil {
 		return nil, fmt.Errorf("run %q: %w", spec.Command[0], err)

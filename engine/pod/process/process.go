@@ -48,6 +48,8 @@ type Driver struct {
 	logger   *slog.Logger
 	ports    ports
 	starts   sync.WaitGroup
+	// templates are the warm parents; Close ends them after the last pod.
+	templates *templates
 
 	mu     sync.Mutex
 	lock   *os.File // held from Open to Close
@@ -82,6 +84,8 @@ func New(options Options) (*Driver, error) {
 		logger:   logger,
 		ports:    ports{taken: make(map[int]struct{})},
 		pods:     make(map[*process]struct{}),
+
+		templates: newTemplates(dir, logger),
 	}, nil
 }
 
@@ -158,6 +162,7 @@ func (d *Driver) Close(ctx context.Context) error {
 	}
 	stopping.Wait()
 	d.starts.Wait()
+	d.templates.close()
 	return d.release()
 }
 
