@@ -15,6 +15,7 @@ const (
 	versionsCap, versionsPart       = 512 << 20, 4
 	hostsCap, hostsPart             = 32 << 20, 16
 	idempotencyCap, idempotencyPart = 1 << 30, 8 // some three million keys a day
+	buildLogsCap, buildLogsPart     = 256 << 20, 8
 )
 
 const (
@@ -24,6 +25,8 @@ const (
 	// keyLife is how long an idempotency key stands for its first request, if records are kept as long: a key that outlived its record could
 	// not be told from one whose submission was cut off, and would let the request run again.
 	keyLife = 24 * time.Hour
+	// buildLogLife is how long the log of a build is kept.
+	buildLogLife = 7 * 24 * time.Hour
 	// answerTimeout is what nats.go gives a request of a caller who has no deadline.
 	answerTimeout = 5 * time.Second
 	// leastTTL is the shortest life that JetStream gives a message.
@@ -41,8 +44,8 @@ type buckets struct {
 	// The streams beneath their buckets, for what a key-value API has no words for.
 	appStream, versionStream, idempotency jetstream.Stream
 	// Streams of our own.
-	executions, payloads jetstream.Stream
-	code                 jetstream.ObjectStore
+	executions, payloads, buildLogs jetstream.Stream
+	code                            jetstream.ObjectStore
 }
 
 func makeBuckets(ctx context.Context, js jetstream.JetStream, o Options) (b buckets, err error) {
@@ -68,6 +71,9 @@ func makeBuckets(ctx context.Context, js jetstream.JetStream, o Options) (b buck
 		return buckets{}, err
 	}
 	if b.payloads, err = makeStream(ctx, js, o, payloadsConfig(o)); err != nil {
+		return buckets{}, err
+	}
+	if b.buildLogs, err = makeBuildLogs(ctx, js, o); err != nil {
 		return buckets{}, err
 	}
 	b.code, err = makeCode(ctx, js, o)
@@ -160,6 +166,29 @@ func payloadsConfig(o Options) jetstream.StreamConfig {
 		MaxBytes:    o.MaxBytes,
 		AllowMsgTTL: true,
 	}
+}
+
+// makeBuildLogs has many messages of one subject, and throws the oldest out when it is full: a log that is lost is no loss of work.
+func makeBuildLogs(ctx context.Context, js jetstream.JetStream, o Options) (jetstream.Stream, error) {
+	stream, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name:        buildLogStream,
+		Subjects:    []string{buildLogSubjects + "*"},
+		MaxBytes:    min(buildLogsCap, o.MaxBytes/buildLogsPart),
+		MaxAge:      buildLogLife,
+		Discard:     jetstream.DiscardOld,
+		Storage:     jetstream.FileStorage,
+		Replicas:    o.Replicas,
+		AllowDirect: true,
+		RePublish: &jetstream.RePublish{
+			Source:      buildLogSubjects + "*",
+			Destination: buildLogTold + "{{wildcard(1)}}",
+			HeadersOnly: true,
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make stream %s: %w", buildLogStream, translate(err))
+	}
+	return stream, nil
 }
 
 // wholeSeconds is the least TTL that JetStream can give a message which must live for d: it cuts off what is less than a second.

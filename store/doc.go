@@ -9,12 +9,13 @@
 //	ignite_idempotency    <org>.<app's org>=<app>.<SHA-256 of key>     Claim, JSON
 //	ignite_code           <SHA-256 in hex>                             archive (object store)
 //	IGNITE_PAYLOADS       ignite.payload.<name>.<index>                chunk of a body: request.<execution>, result.<execution>.<attempt>
+//	IGNITE_BUILDLOGS      ignite.buildlog.<id of a build>              some lines that a compiler printed, JSON
 //
-// The last is a stream and has subjects. A '.' in a name is '_' in a key, and '=' in the name of a payload.
+// The last two are streams and have subjects. A '.' in a name is '_' in a key, and '=' in the name of a payload.
 //
 // # How much, and how long
 //
-// Every bucket has a cap in bytes and refuses what is beyond it (ErrFull); nothing is thrown out to make room. Executions, payloads
+// Every bucket has a cap in bytes and refuses what is beyond it (ErrFull); nothing is thrown out to make room, but for logs of builds. Executions, payloads
 // and code have Options.MaxBytes each, and the small ones a fixed size or a part of it, so that all take less than four times MaxBytes.
 // Nine tenths of executions and payloads are for what is new. The rest is kept for the ends and results of what was accepted.
 //
@@ -24,6 +25,7 @@
 //	result, request kept         when KeepPayload was told: within seconds of the record that names it
 //	record that has not ended    never: its work in the queue sees to it that it ends
 //	request of such a record     when DeletePayload is called, at the record's end
+//	log of a build               a week after it was written, or as soon as the room is needed for newer ones
 //	idempotency key              a day after it was claimed, or Options.Retention if that is shorter: never after its record
 //
 // What a crash leaves behind has no TTL and is found by the reaper of package engine: Unfinished answers records among which those without work

@@ -20,6 +20,7 @@ const (
 	idempotencyBucket = "ignite_idempotency"
 	codeBucket        = "ignite_code"
 	payloadStream     = "IGNITE_PAYLOADS"
+	buildLogStream    = "IGNITE_BUILDLOGS"
 )
 
 const (
@@ -28,6 +29,9 @@ const (
 	versionSubjects     = "$KV." + versionsBucket + "."
 	idempotencySubjects = "$KV." + idempotencyBucket + "."
 	payloadSubjects     = "ignite.payload."
+	buildLogSubjects    = "ignite.buildlog."
+	// buildLogTold is where it is told that a part of a build's log was stored.
+	buildLogTold = buildLogSubjects + "told."
 	// Every stored record is told again under its execution's id, for those who watch it.
 	republishSource      = executionSubjects + "*.*.*"
 	republishDestination = "ignite.watch.{{wildcard(2)}}.state"
@@ -156,3 +160,18 @@ func parsePayloadSubject(subject string) (name string, index int, err error) {
 	}
 	return name, index, nil
 }
+
+const maxBuildID = 64
+
+// validBuildID reports whether id can be a build's: letters and digits.
+func validBuildID(id string) bool {
+	for _, c := range []byte(id) {
+		if !letterOrDigit(c) && (c < 'A' || c > 'Z') {
+			return false
+		}
+	}
+	return id != "" && len(id) <= maxBuildID
+}
+
+// buildLogSubject is where the parts of a build's log lie: "ignite.buildlog.<id>".
+func buildLogSubject(id string) string { return buildLogSubjects + id }
