@@ -7,14 +7,25 @@ import (
 	"time"
 )
 
-// The server is killed at random moments under load, and starts again on the same folder.
+// The server is killed at random moments under load, and starts again on the same folder. The long form does so in several folders side by
+// side: what is looked at after each kill grows with all that happened before.
 func TestKillAtRandom(t *testing.T) {
 	p := real(t)
 	t.Parallel()
-	kills := 10
-	if *long {
-		kills = 160
+	if !*long {
+		killAtRandom(t, p, 10)
+		return
 	}
+	for range 4 {
+		t.Run("folder", func(t *testing.T) {
+			t.Parallel()
+			killAtRandom(t, p, 40)
+		})
+	}
+}
+
+func killAtRandom(t *testing.T, p Programs, kills int) {
+	t.Helper()
 	s := NewServer(t, p)
 	w := newWorld(t, s.Inspect(t), s)
 	submitting, stop := context.WithCancel(t.Context())
