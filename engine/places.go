@@ -19,7 +19,7 @@ func newPlaces(calls int, bytes int64) *places { return &places{mostCalls: calls
 func (p *places) take(bytes int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.calls >= p.mostCalls || p.bytes > 0 && p.bytes+bytes > p.mostBytes {
+	if p.calls >= p.mostCalls || bytes > 0 && p.bytes > 0 && p.bytes+bytes > p.mostBytes {
 		return false
 	}
 	p.calls++

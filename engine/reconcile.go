@@ -108,6 +108,7 @@ func (p *pool) takeBack() {
 	for _, i := range p.pods {
 		if missing > 0 && i.version == p.active && p.restore(i) {
 			missing--
+			signal(p.poke) // its calls are demand again
 		}
 	}
 }

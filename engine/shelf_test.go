@@ -39,6 +39,16 @@ func (s *shelf) publish(config store.Config) {
 	})
 }
 
+// copyTo makes another app that is like the one.
+func (s *shelf) copyTo(ref store.AppRef) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	app := s.apps[testApp]
+	app.AppRef = ref
+	s.apps[ref] = app
+	s.announce()
+}
+
 func (s *shelf) activate(version uint32) {
 	s.change(func(app *store.App) { app.ActiveVersion = version })
 }
