@@ -31,7 +31,7 @@ type system struct {
 	nats    *natsServers
 	streams *stream.Stream
 	store   *store.Store
-	pods    *process.Driver
+	pods    *drivers
 	engine  *engine.Engine
 	gateway *gateway.Gateway
 	http    net.Listener
@@ -107,16 +107,14 @@ func (s *system) openPods(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := driver.Open(ctx); err != nil {
-		return err
-	}
-	s.pods = driver
-	return nil
+	s.pods, err = openDrivers(ctx, s.config, driver, s.logger)
+	return err
 }
 
 func (s *system) makeServices(context.Context) error {
 	builder, err := build.Open(build.Config{
 		Dir: filepath.Join(s.config.DataDir, "code"), MaxUnpackedBytes: s.config.Gateway.MaxUnpackedBytes,
+		Images: s.pods.images(),
 	})
 	if err != nil {
 		return err

@@ -181,8 +181,10 @@ func (d *Driver) release() error {
 	d.opened = false
 	ctx, cancel := cleanup()
 	defer cancel()
-	_, err := d.api.NetworkRemove(ctx, d.network, client.NetworkRemoveOptions{})
-	if err := errors.Join(err, d.api.Close()); err != nil {
+	if _, err := d.api.NetworkRemove(ctx, d.network, client.NetworkRemoveOptions{}); err != nil {
+		d.logger.WarnContext(ctx, "the network of pods is left behind for the next start", slog.Any("error", err))
+	}
+	if err := d.api.Close(); err != nil {
 		return fmt.Errorf("close docker driver: %w", err)
 	}
 	return nil
