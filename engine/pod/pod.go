@@ -18,6 +18,9 @@ type Spec struct {
 	Dir string
 	// Command is what to run, argument by argument, with Dir as its working directory.
 	Command []string
+	// ReadOnly are files and folders of the machine that Command needs beside Dir and what is installed where its program is; a driver that
+	// hides the machine from pods shows them.
+	ReadOnly []string
 	// Image is what a container is made of; a pod that is a process has none. When Dir is set too, the image is built from it if the
 	// machine does not have it, with Dockerfile.
 	Image, Dockerfile string

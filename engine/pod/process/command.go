@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -37,8 +38,13 @@ func command(spec pod.Spec, c *confinement, port int, socket *os.File) (*exec.Cm
 		return nil, err
 	}
 	cmd := exec.Command(program, spec.Command[1:]...)
-	if socket != nil {
+	switch {
+	case socket != nil && c.isInit():
+		env = append(env, "LISTEN_PID=1")
+	case socket != nil:
 		cmd = exec.Command("/bin/sh", slices.Concat([]string{"-c", announce, "sh", program}, spec.Command[1:])...)
+	}
+	if socket != nil {
 		cmd.ExtraFiles = []*os.File{socket}
 	}
 	cmd.Dir = spec.Dir
@@ -69,11 +75,7 @@ func lookUp(spec pod.Spec) (string, error) {
 
 // environment is what the app asks for, under what the driver promises.
 func environment(spec pod.Spec, c *confinement, port int) ([]string, error) {
-	path := os.Getenv("PATH")
-	if path == "" {
-		path = defaultPath
-	}
-	all := map[string]string{"PATH": path, "LANG": "C.UTF-8"}
+	all := map[string]string{"PATH": searchPath(), "LANG": "C.UTF-8"}
 	maps.Copy(all, spec.Env)
 	all["HOME"], all["TMPDIR"], all["PORT"] = c.homeDir(), c.tempDir(), strconv.Itoa(port)
 	delete(all, "LISTEN_PID")
@@ -92,6 +94,9 @@ func environment(spec pod.Spec, c *confinement, port int) ([]string, error) {
 	slices.Sort(env)
 	return env, nil
 }
+
+// searchPath is what pods have as PATH.
+func searchPath() string { return cmp.Or(os.Getenv("PATH"), defaultPath) }
 
 // socket makes the listening socket that a pod is handed, and answers its port.
 func socket() (*os.File, int, error) {

@@ -3,6 +3,8 @@
 package process
 
 import (
+	"context"
+	"log/slog"
 	"os/exec"
 	"syscall"
 
@@ -25,6 +27,8 @@ func (j *jail) confinement() Confinement {
 
 func (*jail) close() error { return nil }
 
+func (*jail) removeLeftovers(context.Context, *slog.Logger) {}
+
 func (*jail) confine(_ pod.Spec, h home) (*confinement, error) { return &confinement{home: h}, nil }
 
 // confinement has only the folders of its pod.
@@ -35,6 +39,8 @@ func (c *confinement) homeDir() string { return c.home.homeDir() }
 func (c *confinement) tempDir() string { return c.home.tempDir() }
 
 func (*confinement) isInit() bool { return false }
+
+func (*confinement) endsWhole() bool { return false }
 
 func (*confinement) attributes() *syscall.SysProcAttr { return ownGroup() }
 

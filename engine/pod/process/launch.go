@@ -16,7 +16,7 @@ func (d *Driver) launch(spec pod.Spec) (*process, error) {
 	}
 	c, err := d.jail.confine(spec, h)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("confine: %w", err), h.remove())
+		return nil, errors.Join(err, h.remove())
 	}
 	p, err := d.launchIn(h, c, spec)
 	if err != nil {

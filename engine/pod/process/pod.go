@@ -95,7 +95,7 @@ func (p *process) settle(reason string) {
 
 // clear waits for what the program had started, and removes its home.
 func (p *process) clear() {
-	if !awaitGone(p.pid(), p.home, goneLimit) {
+	if !p.limits.endsWhole() && !awaitGone(p.pid(), p.home, goneLimit) {
 		p.logger.Warn("processes of a pod are still there after they were killed")
 	}
 	if err := p.limits.remove(); err != nil {

@@ -103,7 +103,10 @@ func (d *Driver) Open(ctx context.Context) error {
 	}
 	jail, err := d.openJail(ctx)
 	if err == nil {
-		err = d.removeLeftovers(ctx)
+		jail.removeLeftovers(ctx, d.logger)
+		if err = d.removeLeftovers(ctx); err != nil {
+			err = errors.Join(err, jail.close())
+		}
 	}
 	if err != nil {
 		lock.Close()
