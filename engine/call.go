@@ -3,15 +3,11 @@ package engine
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"dodil.io/ignite/engine/pod"
 )
-
-// exitPatience is how long a broken call waits to learn whether its pod ended. A pod that hangs up on a call and lives is no news.
-const exitPatience = 200 * time.Millisecond
 
 // call runs the request in a pod. An error says that the execution did not end: it is to be handed back.
 func (a *attempt) call(ctx context.Context) (outcome, error) {
@@ -76,21 +72,6 @@ func (a *attempt) exchange(ctx context.Context, t pod.Target, r pod.Request, o *
 	}
 	a.reached(AnswerRead)
 	return nil
-}
-
-// explain finds out why a pod broke: the engine took it away, or how it ended.
-func explain(g grant, err error) error {
-	if !errors.Is(err, pod.ErrBroken) {
-		return err
-	}
-	gone := within(exitPatience, g.on.outOfService)
-	if gone && g.on.evicted {
-		return errEvicted
-	}
-	if ended := g.on.pod.Err(); gone && ended != nil {
-		return fmt.Errorf("%w: %w", err, ended)
-	}
-	return fmt.Errorf("%w%s", err, lastLines(g.on.pod.Logs()))
 }
 
 // ended makes an outcome of what a call came to. What fails because calls are cut has not failed.

@@ -63,3 +63,45 @@ func TestStoppedWorkerAsksForNothing(t *testing.T) {
 	release()
 	expect(t, p.untilEnd(t, id), store.Completed, "")
 }
+
+// Work that is cut off because there are to be fewer pods has not failed.
+func TestScaleDownHandsWorkBack(t *testing.T) {
+	t.Parallel()
+	called, cut := make(chan struct{}, 3), make(chan struct{}, 3)
+	released := make(chan struct{})
+	p := newProcess(t, streamtest.Start(t), http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		called <- struct{}{}
+		select {
+		case <-released:
+		case <-r.Context().Done():
+			cut <- struct{}{}
+		}
+	}), Config{})
+	p.publish(t, store.Config{MaxConcurrency: 1, Scaling: store.Scaling{ReservedCapacity: 2, MaxReplicas: 2}})
+	p.run()
+	ids := []string{p.submit(t, nil), p.submit(t, nil)}
+	for range ids {
+		receive(t, called, "call")
+	}
+	_, err := p.store.UpdateApp(t.Context(), testApp, func(app *store.App) error {
+		app.Scaling.MaxReplicas, app.Limits.TimeoutSecs = 1, 1 // which is as long as the drain is
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	attempts := uint32(0)
+	receive(t, cut, "call that was cut")
+	close(released)
+	for _, id := range ids {
+		e := p.untilEnd(t, id)
+		expect(t, e, store.Completed, "")
+		if e.AppFailures != 0 || e.PlatformFailures != 0 {
+			t.Errorf("the record counts a failure: %+v", e)
+		}
+		attempts += e.Attempt
+	}
+	if attempts != 3 {
+		t.Errorf("%d attempts at two executions, want one more", attempts)
+	}
+}

@@ -161,9 +161,12 @@ func New(cfg Config) (*Engine, error) {
 	return &Engine{config: cfg, dispatch: dispatch, worker: newWorker(cfg, dispatch, m), untaken: make(chan struct{})}, nil
 }
 
-// Do fulfils gateway.Dispatcher. A call that comes before Run waits for it; once Run drains, new calls fail with pod.ErrBusy.
+// Do fulfils gateway.Dispatcher. A call that comes before Run waits for it; once Run drains, new calls fail with pod.ErrBusy. When fn answers
+// pod.ErrBroken because its pod ended, the answer holds the pod's own error, too.
 func (e *Engine) Do(ctx context.Context, app store.AppRef, held int64, fn func(pod.Target) error) error {
-	return e.dispatch.carry(ctx, app, errand{from: direct, held: held}, func(g grant) error { return fn(g.target()) })
+	return e.dispatch.carry(ctx, app, errand{from: direct, held: held}, func(g grant) error {
+		return explainDirect(g, fn(g.target()))
+	})
 }
 
 // Try runs fn with a pod of v that was started for it alone, whether v is published or not, and stops the pod when fn returns. logs are the

@@ -23,6 +23,7 @@ const (
 	codeUnreachable    = "POD_UNREACHABLE"
 	codeWorkerLost     = "WORKER_LOST"
 	codeBroken         = "POD_BROKEN"
+	codeOutOfMemory    = "OUT_OF_MEMORY"
 	codeResultTooLarge = "RESULT_TOO_LARGE"
 	codeMaxAge         = "TIMEOUT_MAX_AGE"
 	codeInternal       = "INTERNAL"
@@ -116,6 +117,11 @@ func (o outcome) failedWith(err error) outcome {
 		o.account, code = ofPlatform, codeStartFailed
 	case errors.Is(err, pod.ErrUnreachable):
 		o.account, code = ofPlatform, codeUnreachable
+	case errors.Is(err, pod.ErrOutOfMemory):
+		o.account, code = ofApp, codeOutOfMemory
+		if !strings.Contains(err.Error(), pod.ErrOutOfMemory.Error()) {
+			err = fmt.Errorf("%w: %w", pod.ErrOutOfMemory, err)
+		}
 	case errors.Is(err, pod.ErrBroken):
 		o.account, code = ofApp, codeBroken
 	case errors.Is(err, errResultTooLarge):

@@ -28,6 +28,7 @@ func TestFailedWith(t *testing.T) {
 		{&pod.StartError{Pod: "p", Reason: "exit status 1"}, store.Failed, codeStartFailed, ofPlatform},
 		{fmt.Errorf("call pod: %w: connection refused", pod.ErrUnreachable), store.Failed, codeUnreachable, ofPlatform},
 		{fmt.Errorf("call pod: %w: connection reset", pod.ErrBroken), store.Failed, codeBroken, ofApp},
+		{fmt.Errorf("call pod: %w: %w", pod.ErrBroken, &pod.ExitError{Err: pod.ErrOutOfMemory}), store.Failed, codeOutOfMemory, ofApp},
 		{errResultTooLarge, store.Failed, codeResultTooLarge, nobodys},
 		{fmt.Errorf("%w: %w", pod.ErrAppGone, store.ErrNotFound), store.Failed, codeAppDeleted, nobodys},
 		{pod.ErrNotPublished, store.Failed, codeNotPublished, nobodys},

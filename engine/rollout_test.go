@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,10 +21,9 @@ func TestRolloutNeverHasFewerPodsThanBefore(t *testing.T) {
 	inBubble(t, Config{MaxReplicas: 3}, func(t *testing.T, b *bench) {
 		b.shelf.publish(three())
 		synctest.Wait()
-		starts := 0
+		var starts atomic.Int32
 		b.starting = func(ctx context.Context, spec pod.Spec) error {
-			starts++
-			return sleep(ctx, time.Duration(starts)*10*time.Second) // one after the other
+			return sleep(ctx, time.Duration(starts.Add(1))*10*time.Second) // one after the other
 		}
 		b.shelf.publish(three())
 		for range 29 {
@@ -44,7 +44,13 @@ func TestVersionThatDoesNotComeUpIsTold(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bench) {
 		b.shelf.publish(three())
 		synctest.Wait()
-		b.starting = func(context.Context, pod.Spec) error { return errors.New("no such module") }
+		var mended atomic.Bool
+		b.starting = func(context.Context, pod.Spec) error {
+			if mended.Load() {
+				return nil
+			}
+			return errors.New("no such module")
+		}
 		b.shelf.publish(three())
 		for range 120 {
 			elapse(time.Second)
@@ -59,7 +65,7 @@ func TestVersionThatDoesNotComeUpIsTold(t *testing.T) {
 		if got := b.driver.Started(); got > 3+startsAtOnce+8 {
 			t.Errorf("%d starts in two minutes", got)
 		}
-		b.starting = func(context.Context, pod.Spec) error { return nil }
+		mended.Store(true)
 		elapse(mostHold)
 		if c := b.census(t.Context(), testApp); c.Failed != 0 || c.LastError != "" || !slices.Equal(c.Serving, []uint32{2}) {
 			t.Errorf("census when it came up after all: %+v", c)
