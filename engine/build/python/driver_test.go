@@ -24,7 +24,12 @@ def handler(payload, ctx): return "forked" if forked else "plain"
 // openDriver opens a driver without a sandbox.
 func openDriver(t testing.TB, dir string) *process.Driver {
 	t.Helper()
-	driver, err := process.New(process.Options{Dir: dir, Sandbox: process.SandboxOff, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	return openDriverWith(t, dir, process.SandboxOff)
+}
+
+func openDriverWith(t testing.TB, dir string, sandbox process.Sandbox) *process.Driver {
+	t.Helper()
+	driver, err := process.New(process.Options{Dir: dir, Sandbox: sandbox, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

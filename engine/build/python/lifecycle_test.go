@@ -178,26 +178,3 @@ func TestNothingIsWrittenBesideTheCode(t *testing.T) {
 		t.Errorf("got %v", a)
 	}
 }
-
-// BenchmarkCall is the time of one call over a kept connection, the client's share included.
-func BenchmarkCall(b *testing.B) {
-	p := start(b, "def handler(payload, ctx): return payload")
-	for b.Loop() {
-		if a := p.post("payload", nil); a.body != "payload" {
-			b.Fatal(a)
-		}
-	}
-}
-
-// BenchmarkColdStart is the time from the start of a process to its first answer.
-func BenchmarkColdStart(b *testing.B) {
-	r, dir := New(b.TempDir()), codeIn(b, map[string]string{"handler.py": "def handler(payload, ctx): return payload"})
-	for b.Loop() {
-		p := startIn(b, r, dir)
-		if a := p.do(http.MethodGet, "/healthz", nil, nil); a.status != http.StatusOK {
-			b.Fatal(a)
-		}
-		_ = p.command.Process.Kill()
-		p.wait()
-	}
-}

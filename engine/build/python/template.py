@@ -55,7 +55,7 @@ COMMON = (
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 SECCOMP_MODE_FILTER = 2
 CLONE_NEWPID = 0x20000000
-LANDLOCK_RESTRICT_SELF = 446  # The number of the system call on every machine but Alpha.
+CLOSE_RANGE, LANDLOCK_RESTRICT_SELF = 436, 446  # System calls; they have these numbers on every machine but Alpha.
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
@@ -71,10 +71,19 @@ def prctl(option, *values):
     check(libc.prctl(option, *(ctypes.c_ulong(value) for value in values + (0,) * (4 - len(values)))))
 
 
+def system_call(number, *values):
+    check(libc.syscall(*(ctypes.c_long(value) for value in (number,) + values)))
+
+
 def load_common():
+    """Answers the names of the modules that are loaded then and would not be without, by the packages that they are in."""
     for name in COMMON:
         with contextlib.suppress(ImportError):  # A Python may be built without what some of them need.
             importlib.import_module(name)
+    loaded = {}
+    for name in sys.modules.keys() - LOADED_ANYWAY:
+        loaded.setdefault(name.partition(".")[0], []).append(name)
+    return loaded
 
 
 class Template:
@@ -198,27 +207,25 @@ class Pod:
 
     def __init__(self, files, origin):
         self.origin = origin
-        with open(files[0], "rb") as text:
-            self.order = json.load(text)
+        self.order = json.loads(os.read(files[0], os.fstat(files[0]).st_size))
         # Out of the way of the sockets, which become the descriptors from 3 up.
         first = ORDERS + self.order["sockets"]
         self.wire, self.output, *others = (fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, first) for file in files[1:])
         self.sockets = others[: self.order["sockets"]]
         self.files = others[self.order["sockets"] :]
-        self.last = max(int(name) for name in os.listdir("/proc/self/fd"))
 
     def become(self):
         """Enters the confinement; if that fails, the process ends here."""
         try:
             self.leave_template()
-            os.chdir(self.order["dir"])
             for step in self.order["steps"] or ():
                 self.take(step)
+            os.chdir(self.order["dir"])
         except BaseException as error:
             tell(self.wire, fault=describe(error))
             os._exit(1)
         tell(self.wire, entered=True)
-        os.closerange(ORDERS + len(self.sockets), self.last + 1)
+        system_call(CLOSE_RANGE, ORDERS + len(self.sockets), 2**32 - 1, 0)
 
     def leave_template(self):
         os.setpgid(0, 0)
@@ -253,7 +260,7 @@ class Pod:
             elif name == "no_new_privileges":
                 prctl(PR_SET_NO_NEW_PRIVS, 1)
             elif name == "landlock":
-                check(libc.syscall(ctypes.c_long(LANDLOCK_RESTRICT_SELF), ctypes.c_long(self.files[value]), ctypes.c_long(0)))
+                system_call(LANDLOCK_RESTRICT_SELF, self.files[value], 0)
             elif name == "seccomp":
                 filter_calls(base64.b64decode(value))
             else:
@@ -310,13 +317,14 @@ class Origin:
         ctypes.memmove(self.environment, text.ljust(self.room, b"\0"), self.room)
 
 
-def forget_shadowed(paths):
-    """Forgets what the app has modules of its own for, as far as a plain start would have taken those."""
+def forget_shadowed(loaded, paths):
+    """Forgets what the app has modules of its own for, as far as a plain start would have taken those. To look at each
+    module that is loaded would cost a page of memory for each."""
     own = {name.partition(".")[0] for path in paths if os.path.isdir(path) for name in os.listdir(path)}
-    for name in sorted(sys.modules.keys() - LOADED_ANYWAY):
-        top = name.partition(".")[0]
-        if top in own and comes_from(top, paths):
-            del sys.modules[name]
+    for top in own:
+        if top in loaded and comes_from(top, paths):
+            for name in loaded[top]:
+                del sys.modules[name]
 
 
 def comes_from(name, paths):
@@ -324,19 +332,19 @@ def comes_from(name, paths):
     return spec is not None and spec.has_location
 
 
-def run():
+def run(loaded):
     """Does what the launcher does when it is started by itself."""
     sys.argv = [launcher.__file__]
     launcher.__name__ = "__main__"
     sys.modules["__main__"] = sys.modules.pop("launcher")
-    forget_shadowed(launcher.paths())
+    forget_shadowed(loaded, launcher.paths())
     gc.enable()
     launcher.main()
 
 
 def main():
     gc.disable()
-    load_common()
+    loaded = load_common()
     origin = Origin()
     hard = origin.limit[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # A template holds two descriptors for every pod.
@@ -347,7 +355,7 @@ def main():
     files = template.serve()
     if files is not None:
         Pod(files, origin).become()
-        run()
+        run(loaded)
 
 
 if __name__ == "__main__":

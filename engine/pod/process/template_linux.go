@@ -50,7 +50,7 @@ func (t *templates) fork(p *process, socket *os.File) bool {
 	if _, err := lookUp(p.spec); err != nil {
 		return false // a plain start says why
 	}
-	parent := t.parent(*p.spec.Template)
+	parent := t.parent(p)
 	if parent == nil {
 		return false
 	}
@@ -64,19 +64,26 @@ func (t *templates) fork(p *process, socket *os.File) bool {
 	return true
 }
 
-// parent answers the parent that is warm, and sees to it that there is going to be one.
-func (t *templates) parent(wanted pod.Template) *template.Parent {
+// parent answers the parent of p if it is warm, and sees to it that there is going to be one if p can be forked at all.
+func (t *templates) parent(p *process) *template.Parent {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if w, ok := t.warm[wanted.Name]; ok {
+	wanted := *p.spec.Template
+	if w := t.warm[wanted.Name]; w != nil {
 		return w.parent
 	}
 	if t.closed {
 		return nil
 	}
+	way, err := p.limits.entry()
+	closeAll(way.Files)
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &warmTemplate{end: cancel}
 	t.warm[wanted.Name] = w
+	if err != nil {
+		t.logger.Warn("pods are started without their template", slog.String("template", wanted.Name), slog.Any("error", err))
+		return nil
+	}
 	t.keepers.Go(func() { t.keep(ctx, w, wanted) })
 	return nil
 }

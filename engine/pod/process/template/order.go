@@ -17,7 +17,7 @@ import (
 type Order struct {
 	// NewPID makes it the first process of a PID namespace of its own.
 	NewPID bool
-	// Dir is its working directory until a step says otherwise.
+	// Dir is its working directory, as it is called in its confinement.
 	Dir string
 	// Env is all of its environment, each as "name=value".
 	Env []string
