@@ -25,9 +25,12 @@ var routes = []struct{ method, path, body, scope string }{
 	{"GET", anApp + "/draft", "", "GetApp"},
 	{"POST", anApp + "/draft", `{"code":{"image":{"prebuilt":{"imageRef":"x"}}}}`, "DeployApp"},
 	{"POST", anApp + "/draft/compile", "{}", "DeployApp"},
+	{"POST", anApp + "/draft/test", "{}", "DeployApp"},
 	{"POST", anApp + "/draft/publish", "{}", "DeployApp"},
+	{"GET", "/v1/ignite/compile/01HZX9/logs", "", "GetApp"},
 	{"GET", anApp + "/versions", "", "GetApp"},
 	{"GET", anApp + "/versions/1", "", "GetApp"},
+	{"POST", anApp + "/versions/1/test", "{}", "DeployApp"},
 	{"GET", anApp + "/code", "", "GetApp"},
 	{"GET", anApp + "/code/versions/1", "", "GetApp"},
 	{"POST", anApp + "/rollback", `{"version":1}`, "DeployApp"},
@@ -64,7 +67,7 @@ func TestEveryRouteNeedsATokenItsScopeAndItsOrganization(t *testing.T) {
 			wantProblem(t, ask("Basic "+s.token("acme")), 401, codes.Unauthenticated)
 			wantProblem(t, ask("Bearer "+s.token("acme", otherScopes(route.scope)...)), 403, codes.PermissionDenied, route.scope)
 			other := ask("Bearer " + s.token("other"))
-			if strings.Contains(route.path, "/executions/exec_") {
+			if strings.Contains(route.path, "/executions/exec_") || strings.Contains(route.path, "/compile/") {
 				wantProblem(t, other, 404, codes.NotFound)
 				return
 			}
@@ -90,7 +93,7 @@ func TestDocumentedRoutesAreThere(t *testing.T) {
 		path, _, _ := strings.Cut(route.path, "?")
 		known[route.method+" "+path] = true
 	}
-	names := strings.NewReplacer("{organizationName}", "acme", "{appName}", "hello", "{version}", "1", "{executionId}", "exec_01HZX9")
+	names := strings.NewReplacer("{organizationName}", "acme", "{appName}", "hello", "{version}", "1", "{executionId}", "exec_01HZX9", "{deployId}", "01HZX9")
 	for path, methods := range document.Paths {
 		for method := range methods {
 			method, path := strings.ToUpper(method), names.Replace(path)

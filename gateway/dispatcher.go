@@ -25,7 +25,9 @@ type Dispatcher interface {
 type Builder interface {
 	// Check looks at an archive without building it.
 	Check(code store.Code, archive []byte) error
+	// NeedsBuild reports whether a pod can run code only once it was built.
+	NeedsBuild(ctx context.Context, code store.Code, archive []byte) (bool, error)
 	// Build answers what a pod runs, and what the compiler printed also when it fails. An artifact of nil means the archive itself.
-	// Each line that the compiler prints is written to lines as it comes, too.
+	// Each line that the compiler prints is written to lines as it comes, too, one at a time.
 	Build(ctx context.Context, code store.Code, archive []byte, lines io.Writer) (artifact []byte, log string, err error)
 }

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -86,7 +85,14 @@ func (s *service) GetDraftInfo(ctx context.Context, r *ignitev1.GetDraftInfoRequ
 }
 
 func (s *service) CompileDraft(ctx context.Context, r *ignitev1.CompileDraftRequest) (*ignitev1.CompileDraftResponse, error) {
-	app, log, err := s.compile(ctx, refOf(r))
+	app, err := s.app(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if app.Draft == nil {
+		return nil, noDraft(app.AppRef)
+	}
+	app, log, err := s.compile(ctx, app.AppRef)
 	if err != nil {
 		return nil, err
 	}
@@ -96,23 +102,27 @@ func (s *service) CompileDraft(ctx context.Context, r *ignitev1.CompileDraftRequ
 // compile builds the draft and records how that ended. A draft that does not build is no error. If nothing is known because the
 // caller left or the platform failed, the draft is again as it was saved.
 func (s *service) compile(ctx context.Context, ref store.AppRef) (app store.App, log string, err error) {
-	run := rand.Text()
+	lines, err := s.beginBuildLog(ctx, ref)
+	if err != nil {
+		return store.App{}, "", err
+	}
+	defer func() { lines.end(app, err) }()
 	app, err = s.update(ctx, ref, func(app *store.App) error {
 		if app.Draft == nil {
 			return noDraft(app.AppRef)
 		}
 		app.Draft = new(*app.Draft)
-		app.Draft.Status, app.Draft.DeployID, app.Draft.Error = store.DraftCompiling, run, ""
+		app.Draft.Status, app.Draft.DeployID, app.Draft.Error = store.DraftCompiling, lines.id, ""
 		return nil
 	})
 	if err != nil {
 		return store.App{}, "", err
 	}
-	artifact, log, buildErr := s.build(ctx, app.Draft.Code)
+	artifact, log, buildErr := s.build(ctx, app.Draft.Code, lines)
 	ctx, cancel := finishing(ctx)
 	defer cancel()
 	app, err = s.update(ctx, ref, func(app *store.App) error {
-		if app.Draft == nil || app.Draft.DeployID != run {
+		if app.Draft == nil || app.Draft.DeployID != lines.id {
 			return errDraftReplaced
 		}
 		app.Draft = new(*app.Draft)
@@ -137,12 +147,12 @@ func settleDraft(draft *store.Draft, artifact string, err error) {
 }
 
 // build answers the hash of what a pod is to run.
-func (s *service) build(ctx context.Context, code store.Code) (artifact, log string, err error) {
+func (s *service) build(ctx context.Context, code store.Code, lines io.Writer) (artifact, log string, err error) {
 	archive, err := s.archive(ctx, code.Hash)
 	if err != nil {
 		return "", "", err
 	}
-	built, log, err := s.cfg.Builder.Build(ctx, code, archive, io.Discard)
+	built, log, err := s.cfg.Builder.Build(ctx, code, archive, lines)
 	if err != nil {
 		return "", log, fmt.Errorf("build: %w", err)
 	}

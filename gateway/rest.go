@@ -22,7 +22,7 @@ const jsonSlack = 1 << 20
 //	                                 │ no
 //	                                 ▼
 //	                         /healthz /readyz /metrics /openapi.json
-//	                         invoke, invoke-async, an execution, its response, its watch: handlers of ours
+//	                         invoke, invoke-async, an execution, its response, its watch, a compiler's lines: handlers of ours
 //	                         all other of /v1: grpc-gateway ──► inProcess ──► service
 func (g *Gateway) newHTTP() (http.Handler, error) {
 	api, err := g.newTranscoder()
@@ -42,6 +42,7 @@ func (g *Gateway) newHTTP() (http.Handler, error) {
 	mux.HandleFunc("GET /v1/ignite/executions/{execution_id}", g.serveGetExecution)
 	mux.HandleFunc("GET /v1/ignite/executions/{execution_id}/response", g.serveResponse)
 	mux.HandleFunc("GET /v1/ignite/executions/{execution_id}/watch", g.serveWatch)
+	mux.HandleFunc("GET /v1/ignite/compile/{deploy_id}/logs", g.serveCompileLogs)
 	mux.Handle("/", limited(g.service.cfg.MaxCodeBytes, g.guard.bodiesNeedToken(api)))
 	return g.guard.outermost(g.splitByHost(mux)), nil
 }

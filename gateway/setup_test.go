@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -257,6 +258,8 @@ type pods struct {
 	gone chan struct{}
 	// holding is called before a pod is handed out.
 	holding func(context.Context) error
+	// tried are the versions that were tried.
+	tried []store.Version
 }
 
 func (p *pods) serve(t testing.TB, ref store.AppRef, handler http.Handler) {
@@ -292,11 +295,15 @@ func (p *pods) Do(ctx context.Context, ref store.AppRef, _ int64, fn func(pod.Ta
 }
 
 func (p *pods) Try(ctx context.Context, v store.Version, fn func(pod.Target) error) ([]string, error) {
+	p.set(func(p *pods) { p.tried = append(p.tried, v) })
 	return []string{"started"}, p.Do(ctx, v.AppRef, 0, fn)
 }
 
 // builder takes every archive but those that say they are bad, and fails to compile those that say so.
-type builder struct{}
+type builder struct {
+	// printing is called while something is built.
+	printing func(lines io.Writer)
+}
 
 func (builder) Check(_ store.Code, archive []byte) error {
 	if strings.HasPrefix(string(archive), "bad") {
@@ -305,7 +312,14 @@ func (builder) Check(_ store.Code, archive []byte) error {
 	return nil
 }
 
-func (builder) Build(_ context.Context, _ store.Code, archive []byte, _ io.Writer) ([]byte, string, error) {
+func (builder) NeedsBuild(_ context.Context, _ store.Code, archive []byte) (bool, error) {
+	return bytes.HasPrefix(archive, []byte("b")), nil
+}
+
+func (b builder) Build(_ context.Context, _ store.Code, archive []byte, lines io.Writer) ([]byte, string, error) {
+	if b.printing != nil {
+		b.printing(lines)
+	}
 	switch {
 	case strings.HasPrefix(string(archive), "broken"):
 		return nil, "compiling\nline 1: oops\n", errBroken

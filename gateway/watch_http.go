@@ -96,6 +96,7 @@ func (a *watchAnswer) frame(m *ignitev1.WatchExecutionResponse) error {
 	return a.write(a.form.frame(m, text))
 }
 
+// begin sends the head, once.
 func (a *watchAnswer) begin() {
 	if a.begun {
 		return

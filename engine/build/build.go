@@ -124,6 +124,11 @@ func (b *Builder) Check(code store.Code, archive []byte) error {
 	return err
 }
 
+// NeedsBuild reports whether code can be run only once it was built. store.ErrInvalidCode says that it never can.
+func (b *Builder) NeedsBuild(ctx context.Context, code store.Code, archive []byte) (bool, error) {
+	return b.check(ctx, code, archive)
+}
+
 // check answers whether there is something to build, too.
 func (b *Builder) check(ctx context.Context, code store.Code, archive []byte) (build bool, err error) {
 	if code.Kind == store.CodePrebuilt {

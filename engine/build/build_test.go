@@ -108,6 +108,29 @@ func TestWhatNeedsNoBuildIsRunAsItIs(t *testing.T) {
 	}
 }
 
+func TestNeedsBuild(t *testing.T) {
+	t.Parallel()
+	b := openBuilder(t, Config{})
+	cases := []struct {
+		name  string
+		code  store.Code
+		files map[string]string
+		want  bool
+	}{
+		{"a handler", pythonCode, map[string]string{"handler.py": ""}, false},
+		{"a handler with requirements", pythonCode, map[string]string{"handler.py": "", "requirements.txt": ""}, true},
+		{"a program", procfileCode, map[string]string{"Procfile": "web: run"}, false},
+		{"a function in Go", goCode, map[string]string{"main.go": ""}, true},
+	}
+	for _, c := range cases {
+		if needed, err := b.NeedsBuild(t.Context(), c.code, tarOf(t, c.files)); err != nil || needed != c.want {
+			t.Errorf("%s: got %v, %v", c.name, needed, err)
+		}
+	}
+	_, err := b.NeedsBuild(t.Context(), pythonCode, []byte("no archive"))
+	expect(t, err, "neither a tar.gz nor a zip")
+}
+
 func TestBuildProvisionAndRun(t *testing.T) {
 	t.Parallel()
 	needs(t, "go")
