@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
 
 	"dodil.io/ignite/engine/pod"
@@ -181,7 +182,7 @@ func (d *Driver) release() error {
 	d.opened = false
 	ctx, cancel := cleanup()
 	defer cancel()
-	if _, err := d.api.NetworkRemove(ctx, d.network, client.NetworkRemoveOptions{}); err != nil {
+	if _, err := d.api.NetworkRemove(ctx, d.network, client.NetworkRemoveOptions{}); err != nil && !errdefs.IsNotFound(err) {
 		d.logger.WarnContext(ctx, "the network of pods is left behind for the next start", slog.Any("error", err))
 	}
 	if err := d.api.Close(); err != nil {

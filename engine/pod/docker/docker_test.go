@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -72,37 +73,66 @@ var program = sync.OnceValues(func() (dir string, err error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if dir, err := program(); err == nil {
-		_ = os.RemoveAll(dir)
+	if err := removeShared(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
 	}
 	os.Exit(code)
 }
 
-// image makes the image of podtest's program for one test.
-func image(t testing.TB) (name string) {
+// shared is the image of podtest's program, for all tests of one run.
+var shared struct {
+	sync.Mutex
+	image, host string
+}
+
+// removeShared leaves the engine and the machine as they were.
+func removeShared() error {
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.image == "" {
+		return nil
+	}
+	dir, err := program()
+	if err != nil {
+		return err
+	}
+	driver, err := docker.New(docker.Options{Host: shared.host, Dir: dir})
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.RemoveAll(dir), driver.RemoveImage(context.Background(), shared.image))
+}
+
+// image answers the name of the shared image.
+func image(t testing.TB) string {
 	t.Helper()
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.image != "" {
+		return shared.image
+	}
 	driver := open(t, t.TempDir())
 	dir, err := program()
 	if err != nil {
 		t.Fatal(err)
 	}
-	name = "ignite.test/podtest:" + strings.ToLower(rand.Text())
+	name := "ignite.test/podtest:" + random()
 	var log strings.Builder
 	if err := driver.BuildImage(t.Context(), name, dir, "", &log); err != nil {
 		t.Fatalf("%v\n%s", err, log.String())
 	}
-	t.Cleanup(func() {
-		if err := driver.RemoveImage(context.WithoutCancel(t.Context()), name); err != nil {
-			t.Error(err)
-		}
-	})
+	shared.image, shared.host = name, host(t)
 	return name
 }
+
+// random tells names of one run of the tests from those of others.
+func random() string { return strings.ToLower(rand.Text()[:12]) }
 
 func serving(t testing.TB) pod.Spec {
 	t.Helper()
 	return pod.Spec{
-		Name: "app-1-" + strings.ToLower(rand.Text()[:8]), Org: "org", App: "app", Version: 1,
+		Name: "app-1-" + random(), Org: "org", App: "app", Version: 1,
 		Image: image(t), Command: []string{"/program"}, Env: podtest.ServingEverywhereEnv(),
 	}
 }

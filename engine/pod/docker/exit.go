@@ -55,18 +55,17 @@ func (c *container) ended() {
 // await returns when the program has exited, with how in words and, if it is one that callers know, why. A container that the engine
 // does not tell of any longer counts as gone, and is removed.
 func (c *container) await(w watch) (reason string, err error) {
-	select {
-	case result := <-w.exit.Result:
-		if result.Error != nil {
-			return result.Error.Message, nil
-		}
-		return c.exit(result.StatusCode)
-	case err := <-w.exit.Error:
+	response, err := w.ended()
+	switch {
+	case err != nil:
 		if removeErr := c.discard(); removeErr != nil {
 			c.logger.Warn("the engine is not there to remove a container that it does not tell of any longer", slog.Any("error", removeErr))
 		}
 		return "the engine does not tell of it any longer: " + err.Error(), nil
+	case response.Error != nil:
+		return response.Error.Message, nil
 	}
+	return c.exit(response.StatusCode)
 }
 
 // exit says how a program ended in words for the person whose program it is.

@@ -85,9 +85,16 @@ type watch struct {
 func (w watch) close() {
 	w.output.Close()
 	w.stop()
+	_, _ = w.ended() // what it says is our own doing
+}
+
+// ended returns when the container has exited, or is not told of any longer.
+func (w watch) ended() (engine.WaitResponse, error) {
 	select {
-	case <-w.exit.Result:
-	case <-w.exit.Error:
+	case response := <-w.exit.Result:
+		return response, nil
+	case err := <-w.exit.Error:
+		return engine.WaitResponse{}, err
 	}
 }
 

@@ -61,10 +61,10 @@ func (d *Driver) removeLeftovers(ctx context.Context) error {
 	return nil
 }
 
-// remove kills a container if it runs and removes it with its volumes. One that is gone is no error.
+// remove kills a container if it runs and removes it with its volumes. One that is gone, or that somebody else is removing, is no error.
 func (d *Driver) remove(ctx context.Context, id string) error {
 	_, err := d.api.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
-	if err != nil && !errdefs.IsNotFound(err) {
+	if err != nil && !errdefs.IsNotFound(err) && !errdefs.IsConflict(err) {
 		return err
 	}
 	return nil

@@ -1,6 +1,7 @@
 package podtest
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // The variables by which the suite tells RunProgram what to do.
@@ -127,8 +129,49 @@ func programHandler(end chan<- int) http.Handler {
 		<-released
 		fmt.Fprint(w, "two")
 	})
+	mux.HandleFunc("/read", readFile)
+	mux.HandleFunc("/write", writeFile)
+	mux.HandleFunc("/dial", dial)
+	mux.HandleFunc("/allocate", allocate)
 	mux.HandleFunc("/release", func(http.ResponseWriter, *http.Request) { released <- struct{}{} })
 	return mux
+}
+
+// readFile, writeFile and dial say what came of it: tests of confinement ask for what must fail.
+func readFile(w http.ResponseWriter, r *http.Request) {
+	content, err := os.ReadFile(r.URL.Query().Get("file"))
+	if err != nil {
+		content = []byte(err.Error())
+	}
+	_, _ = w.Write(content)
+}
+
+func writeFile(w http.ResponseWriter, r *http.Request) {
+	if err := os.WriteFile(r.URL.Query().Get("file"), []byte("x"), 0o600); err != nil {
+		fmt.Fprint(w, err)
+		return
+	}
+	fmt.Fprint(w, "written")
+}
+
+func dial(w http.ResponseWriter, r *http.Request) {
+	conn, err := net.DialTimeout("tcp", r.URL.Query().Get("address"), time.Second)
+	if err != nil {
+		fmt.Fprint(w, err)
+		return
+	}
+	defer conn.Close()
+	fmt.Fprint(w, "connected")
+}
+
+// allocate takes memory and uses it, since what is not used is not counted.
+func allocate(w http.ResponseWriter, r *http.Request) {
+	megabytes, err := strconv.Atoi(r.URL.Query().Get("mb"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	fmt.Fprint(w, len(bytes.Repeat([]byte{1}, megabytes<<20)))
 }
 
 func workingDirectory() string {
