@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"dodil.io/ignite/engine"
 	"dodil.io/ignite/store"
@@ -44,11 +43,6 @@ func (b *Builder) provision(ctx context.Context, v store.Version, open func() (i
 	return runtime.Launch(ctx, dir, v)
 }
 
-// RemoveIdle fulfils engine.Provisioner.
-func (b *Builder) RemoveIdle(ctx context.Context, before time.Time, keep func(hash string) bool) (removed int, err error) {
-	panic("being written")
-}
-
 // hashOf is an archive's name in the store.
 func hashOf(archive []byte) string {
 	sum := sha256.Sum256(archive)
@@ -70,7 +64,7 @@ func (b *Builder) place(ctx context.Context, hash, dir string, open func() (io.R
 		return err
 	}
 	defer release()
-	_, err = os.Stat(dir)
+	err = markUsed(dir)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

@@ -1,0 +1,82 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// RemoveIdle takes away the artifacts that are in place and were not used since before, unless keep wants them, and answers how many. What keep wants
+// counts as used now, so that it is idle from when it is not wanted any more. keep is asked when nobody can be putting the artifact in place:
+// whoever says there that it is wanted before it calls Provision has it afterwards. What cannot be removed does not keep the others.
+func (b *Builder) RemoveIdle(ctx context.Context, before time.Time, keep func(hash string) bool) (removed int, err error) {
+	entries, err := os.ReadDir(b.config.Dir)
+	if err != nil {
+		return 0, fmt.Errorf("remove idle code: %w", err)
+	}
+	var faults []error
+	for _, entry := range entries {
+		if ctx.Err() != nil {
+			faults = append(faults, context.Cause(ctx))
+			break
+		}
+		if checkHash(entry.Name()) != nil {
+			continue
+		}
+		gone, err := b.removeIdle(entry.Name(), before, keep)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("remove idle code %s: %w", entry.Name(), err))
+		}
+		if gone {
+			removed++
+		}
+	}
+	return removed, errors.Join(faults...)
+}
+
+// removeIdle moves an artifact out of the way and removes it then. What a crash leaves of it goes at the next start, as its new name begins with a dot.
+func (b *Builder) removeIdle(hash string, before time.Time, keep func(hash string) bool) (gone bool, err error) {
+	aside, err := b.putAside(hash, before, keep)
+	if aside == "" || err != nil {
+		return false, err
+	}
+	return true, os.RemoveAll(aside)
+}
+
+// putAside answers where an idle artifact is now, or nothing if it is not idle or somebody works on it.
+func (b *Builder) putAside(hash string, before time.Time, keep func(hash string) bool) (aside string, err error) {
+	done, free := b.tryClaim(hash)
+	if !free {
+		return "", nil
+	}
+	defer b.release(hash, done)
+	dir := filepath.Join(b.config.Dir, hash)
+	if keep(hash) {
+		return "", markUsed(dir)
+	}
+	info, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil || !info.ModTime().Before(before) {
+		return "", err
+	}
+	aside, err = os.MkdirTemp(b.config.Dir, ".idle-")
+	if err != nil {
+		return "", err
+	}
+	if err := os.Rename(dir, filepath.Join(aside, hash)); err != nil {
+		return "", errors.Join(err, os.Remove(aside))
+	}
+	return aside, nil
+}
+
+// markUsed notes on an artifact's folder that it is used now; fs.ErrNotExist says that it is not in place.
+func markUsed(dir string) error {
+	now := time.Now()
+	return os.Chtimes(dir, now, now)
+}
