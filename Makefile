@@ -57,6 +57,10 @@ soak: ## Run the server at half its maximum for SOAK (1h) and see that it stays 
 e2e: ## Run only the tests of the whole binary
 	go test -race -shuffle=on -timeout 10m ./cmd/...
 
+.PHONY: docker-test
+docker-test: ## Run the tests that need a Docker engine, one of their own where they can start it
+	.ci/docker
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME
 	@go list ./... | while read -r package; do \
