@@ -33,7 +33,10 @@ type dispatcher struct {
 	maxHeld      int
 	maxHeldBytes int64
 	held         *places
-	log          *slog.Logger
+	// uses are the artifacts that pods run, and trials the pods that belong to no app's pool.
+	uses   uses
+	trials trials
+	log    *slog.Logger
 
 	// fresh tells run that there are pools in unkept.
 	fresh chan struct{}
@@ -63,6 +66,7 @@ func newDispatcher(c Config, apps catalog) *dispatcher {
 		maxHeld:      c.MaxHeld,
 		maxHeldBytes: c.MaxHeldBytes,
 		held:         newPlaces(c.MaxHeldAll, c.MaxHeldBytesAll),
+		trials:       newTrials(),
 		log:          c.Logger,
 		fresh:        make(chan struct{}, 1),
 		draining:     make(chan struct{}),
@@ -201,8 +205,9 @@ func (d *dispatcher) expect(ctx context.Context, ref store.AppRef, queued int) {
 	}
 }
 
-// run keeps every pool until drain, and returns when all of them have no pod left. ctx's end stops pods at once.
+// run keeps every pool until drain, and returns when all of them have no pod left, and trials neither. ctx's end stops pods at once.
 func (d *dispatcher) run(ctx context.Context) {
+	defer d.endTrials(ctx)
 	var keepers sync.WaitGroup
 	defer keepers.Wait()
 	for {

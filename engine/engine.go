@@ -170,9 +170,10 @@ func (e *Engine) Do(ctx context.Context, app store.AppRef, held int64, fn func(p
 }
 
 // Try runs fn with a pod of v that was started for it alone, whether v is published or not, and stops the pod when fn returns. logs are the
-// pod's last lines, also when it did not start. The cold-start budget bounds the start.
+// pod's last lines, also when it did not start. The cold-start budget bounds the start. A few at a time are tried; over that, and once Run drains,
+// it fails with pod.ErrBusy.
 func (e *Engine) Try(ctx context.Context, v store.Version, fn func(pod.Target) error) (logs []string, err error) {
-	panic("being written")
+	return e.dispatch.trial(ctx, v, fn)
 }
 
 // Sweep looks for work that waits, now and not at the next half minute. It returns at once. Call it when the connection to

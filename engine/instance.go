@@ -47,7 +47,13 @@ type coming struct {
 
 // live is the whole life of one pod: it starts, serves, drains and is stopped. It returns when nothing of it is left.
 func (p *pool) live(ctx context.Context, c *coming) {
-	started, err := p.start(ctx, c.version)
+	v, err := p.version(ctx, c.version)
+	if err != nil {
+		p.notStarted(ctx, c, err)
+		return
+	}
+	defer p.uses.begin(v.ArtifactHash)()
+	started, err := p.startPod(ctx, v)
 	if err != nil {
 		p.notStarted(ctx, c, err)
 		return
@@ -58,7 +64,7 @@ func (p *pool) live(ctx context.Context, c *coming) {
 	p.log.InfoContext(ctx, "pod started", p.attrs(i)...)
 	p.serve(ctx, i)
 	p.takeOut(i, time.Since(ready))
-	p.stop(ctx, i)
+	p.stop(ctx, i.pod, p.attrs(i)...)
 	p.tellEnd(ctx, i, time.Since(ready))
 }
 
@@ -136,12 +142,12 @@ func (p *pool) ended(i *instance, lived time.Duration) {
 	}
 }
 
-// stop ends the pod, after its calls were told, so that they can tell an eviction from a failure.
-func (p *pool) stop(ctx context.Context, i *instance) {
+// stop ends a pod, after its calls were told, so that they can tell an eviction from a failure. attrs name it in the log.
+func (d *dispatcher) stop(ctx context.Context, stopped pod.Pod, attrs ...any) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
 	defer cancel()
-	if err := i.pod.Stop(ctx); err != nil {
-		p.log.ErrorContext(ctx, "pod does not stop", append(p.attrs(i), slog.Any("error", err))...)
+	if err := stopped.Stop(ctx); err != nil {
+		d.log.ErrorContext(ctx, "pod does not stop", append(attrs, slog.Any("error", err))...)
 	}
 }
 

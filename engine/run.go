@@ -32,6 +32,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	var work, keepers sync.WaitGroup
 	keepers.Go(func() { e.dispatch.run(pods) })
 	work.Go(func() { e.answerCensus(ctx) })
+	work.Go(func() { e.tearDown(ctx) })
 	if e.config.TakeWork {
 		work.Go(func() { e.takeWork(ctx, calls) })
 	}

@@ -39,6 +39,16 @@ func (s *shelf) publish(config store.Config) {
 	})
 }
 
+// publishCode is publish of a version with the artifact.
+func (s *shelf) publishCode(hash string, config store.Config) {
+	s.publish(config)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := s.versions[uint32(len(s.versions))]
+	v.ArtifactHash = hash
+	s.versions[v.Number] = v
+}
+
 // copyTo makes another app that is like the one.
 func (s *shelf) copyTo(ref store.AppRef) {
 	s.mu.Lock()
@@ -111,7 +121,7 @@ func (s *shelf) Changed() <-chan struct{} {
 func (s *shelf) reserved() []store.App {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Collect(maps.Values(s.apps))
+	return slices.DeleteFunc(slices.Collect(maps.Values(s.apps)), func(app store.App) bool { return app.Scaling.ReservedCapacity == 0 })
 }
 
 // inPlace is a Provisioner of code that needs no provisioning.

@@ -23,16 +23,14 @@ const defaultTimeout = 120 * time.Second
 // errSuperseded is why a start is given up: another version is active now.
 var errSuperseded = errors.New("another version is active")
 
-// start provisions the version and starts a pod of it inside the cold-start budget.
-func (p *pool) start(ctx context.Context, version uint32) (pod.Pod, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, p.budget, &pod.TimeoutError{Clock: pod.ClockColdStart, Limit: p.budget})
-	defer cancel()
-	v, err := p.apps.Version(ctx, p.key.AppRef, version)
+// version reads what is to be started, as the app is configured now.
+func (p *pool) version(ctx context.Context, number uint32) (store.Version, error) {
+	v, err := p.apps.Version(ctx, p.key.AppRef, number)
 	if err != nil {
-		return nil, fmt.Errorf("read version %d of %s: %w", version, p.key, err)
+		return store.Version{}, fmt.Errorf("read version %d of %s: %w", number, p.key, err)
 	}
 	v.MaxConcurrency = p.slots() // which may have been changed since the version was published
-	return p.startPod(ctx, v)
+	return v, nil
 }
 
 // slots is how many calls a pod takes at once.
@@ -42,8 +40,10 @@ func (p *pool) slots() uint32 {
 	return uint32(p.rules.slots)
 }
 
-// startPod puts the version's code in place and starts a pod of it.
+// startPod puts the version's code in place and starts a pod of it, inside the cold-start budget. The code must be in use (uses) by then.
 func (d *dispatcher) startPod(ctx context.Context, v store.Version) (pod.Pod, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, d.budget, &pod.TimeoutError{Clock: pod.ClockColdStart, Limit: d.budget})
+	defer cancel()
 	name := podName(v)
 	launch, err := d.provisioner.Provision(ctx, v, func() (io.ReadCloser, error) { return d.apps.Code(ctx, v.ArtifactHash) })
 	if err != nil {
