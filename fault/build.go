@@ -17,6 +17,18 @@ type Programs struct {
 	Ignited, NATSServer string
 	// App is the pod, packed as an archive to deploy.
 	App []byte
+	// pod is its program.
+	pod []byte
+}
+
+// Version packs the pod with a version that it tells.
+func (p Programs) Version(name string) ([]byte, error) {
+	return pack(map[string][]byte{"pod": p.pod, "version": []byte(name), "Procfile": []byte("web: ./pod\n")})
+}
+
+// Broken packs a version that never comes up.
+func (p Programs) Broken() ([]byte, error) {
+	return pack(map[string][]byte{"pod": p.pod, "Procfile": []byte("web: ./pod broken\n")})
 }
 
 // Build puts all programs into dir. ignited can kill itself at a boundary; race adds the race detector to it.
@@ -35,11 +47,10 @@ func Build(ctx context.Context, dir string, race bool) (Programs, error) {
 	if err != nil {
 		return Programs{}, err
 	}
-	program, err := os.ReadFile(pod)
-	if err != nil {
+	if p.pod, err = os.ReadFile(pod); err != nil {
 		return Programs{}, err
 	}
-	p.App, err = pack(map[string][]byte{"pod": program, "Procfile": []byte("web: ./pod\n")})
+	p.App, err = pack(map[string][]byte{"pod": p.pod, "Procfile": []byte("web: ./pod\n")})
 	return p, err
 }
 

@@ -124,16 +124,55 @@ func hint(err error) time.Duration {
 }
 
 func (c *Client) deploy(ctx context.Context, app string, archive []byte, env map[string]string) error {
+	return c.create(ctx, &ignitev1.CreateAppRequest{OrganizationName: organization, Name: app, Env: env, Code: procfile(archive)})
+}
+
+func procfile(archive []byte) *ignitev1.CodeSource {
+	return &ignitev1.CodeSource{Source: &ignitev1.CodeSource_Image{Image: &ignitev1.ImageSource{
+		Source: &ignitev1.ImageSource_FromCode{FromCode: &ignitev1.CodeArchive{SourceCode: archive}}}}}
+}
+
+// create makes an app and publishes its code.
+func (c *Client) create(ctx context.Context, r *ignitev1.CreateAppRequest) error {
 	ctx, cancel := c.call(ctx, time.Minute)
 	defer cancel()
-	_, err := c.api.CreateApp(ctx, &ignitev1.CreateAppRequest{
-		OrganizationName: organization, Name: app, Env: env,
-		Code: &ignitev1.CodeSource{Source: &ignitev1.CodeSource_Image{Image: &ignitev1.ImageSource{
-			Source: &ignitev1.ImageSource_FromCode{FromCode: &ignitev1.CodeArchive{SourceCode: archive}}}}},
-	})
-	if err != nil {
+	if _, err := c.api.CreateApp(ctx, r); err != nil {
 		return err
 	}
-	_, err = c.api.PublishDraft(ctx, &ignitev1.PublishDraftRequest{OrganizationName: organization, AppName: app})
+	_, err := c.api.PublishDraft(ctx, &ignitev1.PublishDraftRequest{OrganizationName: organization, AppName: r.GetName()})
 	return err
+}
+
+// publish makes archive the version that serves.
+func (c *Client) publish(ctx context.Context, app string, archive []byte) error {
+	ctx, cancel := c.call(ctx, time.Minute)
+	defer cancel()
+	if _, err := c.api.SaveDraft(ctx, &ignitev1.SaveDraftRequest{OrganizationName: organization, AppName: app, Code: procfile(archive)}); err != nil {
+		return err
+	}
+	_, err := c.api.PublishDraft(ctx, &ignitev1.PublishDraftRequest{OrganizationName: organization, AppName: app})
+	return err
+}
+
+// rollback makes an earlier version the one that serves.
+func (c *Client) rollback(ctx context.Context, app string, version uint32) error {
+	ctx, cancel := c.call(ctx, patience)
+	defer cancel()
+	_, err := c.api.RollbackApp(ctx, &ignitev1.RollbackAppRequest{OrganizationName: organization, AppName: app, Version: version})
+	return err
+}
+
+// scale replaces how many pods the app has.
+func (c *Client) scale(ctx context.Context, app string, scaling *ignitev1.ScalingConfig) error {
+	ctx, cancel := c.call(ctx, patience)
+	defer cancel()
+	_, err := c.api.UpdateAppConfig(ctx, &ignitev1.UpdateAppConfigRequest{OrganizationName: organization, AppName: app, Scaling: scaling})
+	return err
+}
+
+// state tells what runs of the app.
+func (c *Client) state(ctx context.Context, app string) (*ignitev1.GetAppStateResponse, error) {
+	ctx, cancel := c.call(ctx, patience)
+	defer cancel()
+	return c.api.GetAppState(ctx, &ignitev1.GetAppStateRequest{OrganizationName: organization, AppName: app})
 }

@@ -7,6 +7,9 @@
 //	status=500&times=1       answers that, while the attempt is not higher
 //	retry_after=1            gives such an answer a Retry-After
 //
+// /version answers what the file of that name in the app's code says, with wait as above; /echo is a WebSocket that sends back what it is sent. Told
+// that it is broken, it ends at once.
+//
 // Every call is written down in the file CALLS before anything else, in one write, so that the line survives whatever kills the pod.
 package main
 
@@ -18,12 +21,19 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"time"
+
+	"github.com/coder/websocket"
 )
 
 func main() {
-	p := &pod{}
+	if slices.Contains(os.Args[1:], "broken") {
+		log.Fatal("this version cannot work")
+	}
+	version, _ := os.ReadFile("version") // none is empty
+	p := &pod{version: version}
 	if name := os.Getenv("CALLS"); name != "" {
 		calls, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 		if err != nil {
@@ -40,13 +50,45 @@ func main() {
 }
 
 type pod struct {
-	calls *os.File // nil if nobody reads them
+	version []byte
+	calls   *os.File // nil if nobody reads them
 }
 
 func (p *pod) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path != "/run" { // whoever looks whether the pod lives
+	switch r.URL.Path {
+	case "/run":
+		p.run(w, r)
+	case "/version":
+		select {
+		case <-time.After(parse(r).wait):
+			_, _ = w.Write(p.version)
+		case <-r.Context().Done():
+		}
+	case "/echo":
+		echo(w, r)
+	default: // whoever looks whether the pod lives
+	}
+}
+
+// echo ends with its connection.
+func echo(w http.ResponseWriter, r *http.Request) {
+	conn, err := websocket.Accept(w, r, nil)
+	if err != nil {
 		return
 	}
+	defer func() { _ = conn.CloseNow() }()
+	for {
+		kind, message, err := conn.Read(r.Context())
+		if err != nil {
+			return
+		}
+		if err := conn.Write(r.Context(), kind, message); err != nil {
+			return
+		}
+	}
+}
+
+func (p *pod) run(w http.ResponseWriter, r *http.Request) {
 	wish := parse(r)
 	if err := p.note(r, wish); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
