@@ -97,7 +97,7 @@ func (c PodsConfig) check(f *faults) {
 		"docker_host", c.DockerHost, "a unix:// or tcp:// address")
 	f.check(c.MaxReplicas >= 1 && c.MaxReplicas <= mostReplicas, "max_replicas", c.MaxReplicas, "1 to "+strconv.Itoa(mostReplicas))
 	f.checkTime("least_scaledown_secs", c.LeastScaledown, time.Millisecond, 24*time.Hour)
-	f.checkTime("idle_teardown", c.IdleTeardown, time.Minute, 10*365*24*time.Hour)
+	f.checkTime("idle_teardown", c.IdleTeardown, time.Second, 10*365*24*time.Hour)
 	f.checkBytes("warm_pool_bytes", c.WarmPoolBytes, 0, 1<<40)
 	f.check(c.MaxHeld >= 1 && c.MaxHeld <= mostHeld, "max_held", c.MaxHeld, "1 to "+strconv.Itoa(mostHeld))
 	f.check(c.MaxHeldAll >= 1 && c.MaxHeldAll <= mostHeld, "max_held_all", c.MaxHeldAll, "1 to "+strconv.Itoa(mostHeld))

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -21,6 +22,9 @@ func main() {
 	case "deaf":
 		fmt.Println("probe listens to nobody")
 		time.Sleep(time.Hour)
+	case "late":
+		late, _ := time.ParseDuration(os.Getenv("LISTEN_AFTER"))
+		time.Sleep(late)
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
 	if err != nil {
@@ -30,11 +34,18 @@ func main() {
 	log.Fatal(http.Serve(listener, http.HandlerFunc(route)))
 }
 
+// instance tells one process from another, also where each believes it is the first.
+var instance = rand.Text()
+
 // route is no ServeMux, which would tidy the paths that the tests want to see as they came.
 func route(w http.ResponseWriter, r *http.Request) {
 	handlers := map[string]http.HandlerFunc{
 		"/echo": echo, "/status": status, "/stream": stream, "/break": breakOff, "/hold": hold, "/headers": headers,
 		"/pid":  func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, os.Getpid()) },
+		"/instance": func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // which lets the caller decide when it ends
+			_, _ = fmt.Fprint(w, instance)
+		},
 		"/exit": func(http.ResponseWriter, *http.Request) { os.Exit(7) },
 	}
 	if handler, ok := handlers[r.URL.Path]; ok {
