@@ -110,7 +110,7 @@ func TestCodeThatStartsStays(t *testing.T) {
 		elapse(2 * time.Minute)
 		if _, err := b.trial(t.Context(), draft, func(pod.Target) error {
 			elapse(3 * time.Minute)
-			d.has(t, "during a trial", draft.ArtifactHash, "one")
+			d.has(t, "during a trial, when the app is idle", draft.ArtifactHash)
 			return nil
 		}); err != nil {
 			t.Errorf("trial: %v", err)
