@@ -10,7 +10,7 @@ import (
 // tearDown takes from the disk, until ctx ends, what was provisioned for apps that were idle for as long as configured. It looks often enough for none to stay much
 // longer than that.
 func (e *Engine) tearDown(ctx context.Context) {
-	every := time.NewTicker(max(e.config.IdleTeardown/24, time.Minute))
+	every := time.NewTicker(max(e.config.IdleTeardown/24, time.Second))
 	defer every.Stop()
 	for {
 		select {
