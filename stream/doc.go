@@ -21,6 +21,9 @@
 // A worker that stops closes its queues first: what was on its way to them is given back before Close returns, and so is at
 // once with another worker. Whatever is given back wakes those who listen, as they may have no queue of the app open.
 //
+// An app may have a limit of jobs that all workers together hold (LimitedQueue). It is the consumer's, and the last worker that opened the queue or
+// called Limit has set it. JetStream counts what was given back with a delay as held until it is delivered again.
+//
 // Every app that has work has a consumer of its own, shared by all workers, so apps do not hold each other up. On a work
 // queue an acknowledgement asks every consumer of the stream, which is why work is spread over shards by a hash of
 // the app, why consumers are gone soon after nobody asks them, and why they live in memory: they hold nothing that

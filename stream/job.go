@@ -36,6 +36,7 @@ func newJob(q *Queue, message *nats.Msg) (*Job, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read delivery of %s: %w", work.Execution, err)
 	}
+	q.puller.waiting.Store(int64(delivery.NumPending))
 	return &Job{
 		Work:      work,
 		Delivered: int(delivery.NumDelivered),

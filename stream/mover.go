@@ -59,7 +59,7 @@ func (s *Stream) moveAll(ctx context.Context, due *puller) error {
 	moved := context.WithoutCancel(ctx)
 	for {
 		var moving sync.WaitGroup
-		err := due.take(ctx, moveAtOnce, moveWait, func(message *nats.Msg) error {
+		err := due.take(ctx, moveAtOnce, 0, moveWait, func(message *nats.Msg) error {
 			moving.Go(func() { s.move(moved, due, message) })
 			return nil
 		})

@@ -41,7 +41,7 @@ func takeDue(t *testing.T, s *Stream, work Work) *nats.Msg {
 		t.Fatal(err)
 	}
 	var taken *nats.Msg
-	err = due.take(ctx, 1, 20*time.Second, func(message *nats.Msg) error {
+	err = due.take(ctx, 1, 0, 20*time.Second, func(message *nats.Msg) error {
 		taken = message
 		return nil
 	})

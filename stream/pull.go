@@ -33,14 +33,15 @@ var (
 	errStopped = errors.New("caller stopped")
 )
 
-// request asks for n messages; the answers come to receive.
-func (p *puller) request(ctx context.Context, pull *pull, n int, wait time.Duration) error {
+// request asks for n messages, and no more bytes than that; the answers come to receive.
+func (p *puller) request(ctx context.Context, pull *pull, n int, bytes int64, wait time.Duration) error {
 	type pullRequest struct {
-		Batch   int           `json:"batch"`
-		Expires time.Duration `json:"expires,omitempty"`
-		NoWait  bool          `json:"no_wait,omitempty"`
+		Batch    int           `json:"batch"`
+		MaxBytes int64         `json:"max_bytes,omitempty"`
+		Expires  time.Duration `json:"expires,omitempty"`
+		NoWait   bool          `json:"no_wait,omitempty"`
 	}
-	data, err := json.Marshal(pullRequest{Batch: n, Expires: max(wait, 0), NoWait: wait <= 0})
+	data, err := json.Marshal(pullRequest{Batch: n, MaxBytes: bytes, Expires: max(wait, 0), NoWait: wait <= 0})
 	if err != nil {
 		return fmt.Errorf("encode pull: %w", err)
 	}
@@ -79,7 +80,7 @@ func (p *pull) afterEnd(status *nats.Msg) (*nats.Msg, error) {
 func pullEnd(status *nats.Msg) error {
 	code, text := status.Header.Get("Status"), status.Header.Get("Description")
 	switch {
-	case code == "404" || code == "408":
+	case code == "404", code == "408", code == "409" && text == "Message Size Exceeds MaxBytes":
 		return errOver
 	case code == "503", code == "409" && strings.EqualFold(text, "Consumer Deleted"):
 		return errNoConsumer

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -26,6 +27,8 @@ type puller struct {
 	// subscription, under the subjects that they were stored with.
 	inbox string
 	sub   *nats.Subscription
+	// waiting is how many messages JetStream had last that it has not given to anybody yet.
+	waiting atomic.Int64
 
 	mu    sync.Mutex
 	pulls uint64
@@ -57,9 +60,11 @@ func (s *Stream) newPuller(ctx context.Context, from string, config jetstream.Co
 func (p *puller) makeConsumer(ctx context.Context) error {
 	waiting, done := bounded(ctx)
 	defer done()
-	if _, err := p.stream.js.CreateOrUpdateConsumer(waiting, p.from, p.config); err != nil {
+	consumer, err := p.stream.js.CreateOrUpdateConsumer(waiting, p.from, p.config)
+	if err != nil {
 		return fmt.Errorf("make consumer %s: %w", p.config.Name, translate(ctx, err))
 	}
+	p.waiting.Store(int64(consumer.CachedInfo().NumPending))
 	return nil
 }
 
@@ -83,12 +88,12 @@ func (p *puller) close() error {
 	return translate(waiting, p.stream.conn.FlushWithContext(waiting))
 }
 
-// take gives up to n messages to give, each as soon as it is there, and ends after n, after wait, with ctx or with give's first
-// error. errUnreadable of give is none: the message does not count. Not for concurrent use.
-func (p *puller) take(ctx context.Context, n int, wait time.Duration, give func(*nats.Msg) error) error {
+// take gives up to n messages to give, each as soon as it is there, and ends after n, after so many bytes unless that is 0, after wait,
+// with ctx or with give's first error. errUnreadable of give is none: the message does not count. Not for concurrent use.
+func (p *puller) take(ctx context.Context, n int, bytes int64, wait time.Duration, give func(*nats.Msg) error) error {
 	deadline := time.Now().Add(wait)
 	for n > 0 {
-		given, err := p.takeOnce(ctx, n, time.Until(deadline), give)
+		given, err := p.takeOnce(ctx, n, bytes, time.Until(deadline), give)
 		n -= given
 		switch {
 		case errors.Is(err, errOver):
@@ -106,11 +111,11 @@ func (p *puller) take(ctx context.Context, n int, wait time.Duration, give func(
 }
 
 // takeOnce makes one pull and answers how many messages it gave and why it ended.
-func (p *puller) takeOnce(ctx context.Context, n int, wait time.Duration, give func(*nats.Msg) error) (int, error) {
+func (p *puller) takeOnce(ctx context.Context, n int, bytes int64, wait time.Duration, give func(*nats.Msg) error) (int, error) {
 	pull := p.begin(n)
 	defer p.end(pull)
 	lost := p.stream.whenReconnected()
-	if err := p.request(ctx, pull, n, wait); err != nil {
+	if err := p.request(ctx, pull, n, bytes, wait); err != nil {
 		return 0, err
 	}
 	over := time.NewTimer(max(wait, 0) + lateEnd)

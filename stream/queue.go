@@ -19,6 +19,9 @@ const (
 	consumerIdle = 20 * time.Second
 )
 
+// LargestWork is the most bytes of one job on its way: JetStream's usual limit of a message, and what it adds to one.
+const LargestWork = 1<<20 + 1<<10
+
 // Queue is an app's part of the work, shared by all workers.
 type Queue struct {
 	stream     *Stream
@@ -29,11 +32,16 @@ type Queue struct {
 
 // Queue opens the app's queue, making its consumer if it is missing. Close it when the app has no work.
 func (s *Stream) Queue(ctx context.Context, app App) (*Queue, error) {
+	return s.LimitedQueue(ctx, app, 0)
+}
+
+// LimitedQueue is Queue for an app of whose jobs all workers together hold at most limit at a time, from now on; 0 is the usual bound.
+func (s *Stream) LimitedQueue(ctx context.Context, app App, limit int) (*Queue, error) {
 	if err := checkApp(app); err != nil {
 		return nil, fmt.Errorf("open queue: %w", err)
 	}
 	q := &Queue{stream: s, app: app, workStream: workStream(shardOf(app, s.options.Shards))}
-	puller, err := s.newPuller(ctx, q.workStream, q.consumer(), func() { s.waker.wake(app) })
+	puller, err := s.newPuller(ctx, q.workStream, q.consumer(limit), func() { s.waker.wake(app) })
 	if err != nil {
 		return nil, fmt.Errorf("open queue of %s: %w", app, err)
 	}
@@ -41,14 +49,33 @@ func (s *Stream) Queue(ctx context.Context, app App) (*Queue, error) {
 	return q, nil
 }
 
-func (q *Queue) consumer() jetstream.ConsumerConfig {
+// Limit changes the bound of LimitedQueue, for all workers. What is held beyond a lower one may go on. Not for concurrent use with Take.
+//
+// A job that was returned with a delay counts as held until it is delivered again: that is how JetStream bounds a consumer. What is not to
+// hold a place while it waits has to wait elsewhere (EnqueueLater).
+func (q *Queue) Limit(ctx context.Context, limit int) error {
+	q.puller.config.MaxAckPending = boundOf(limit)
+	if err := q.puller.makeConsumer(ctx); err != nil {
+		return fmt.Errorf("limit queue of %s: %w", q.app, err)
+	}
+	return nil
+}
+
+func boundOf(limit int) int {
+	if limit <= 0 {
+		return maxHeld
+	}
+	return min(limit, maxHeld)
+}
+
+func (q *Queue) consumer(limit int) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Name:              consumerName(q.app),
 		FilterSubject:     workSubject(shardOf(q.app, q.stream.options.Shards), q.app, "*"),
 		AckPolicy:         jetstream.AckExplicitPolicy,
 		AckWait:           q.stream.options.AckWait,
 		MaxDeliver:        -1,
-		MaxAckPending:     maxHeld,
+		MaxAckPending:     boundOf(limit),
 		InactiveThreshold: consumerIdle,
 		MemoryStorage:     inMemory(q.stream.options),
 	}
@@ -70,17 +97,40 @@ func (q *Queue) Close() error {
 // Empty reports whether the app has no work at all, neither waiting nor held by any worker. While it has, somebody must stay to take
 // over what a dead worker holds.
 func (q *Queue) Empty(ctx context.Context) (bool, error) {
-	waiting, done := bounded(ctx)
-	defer done()
-	consumer, err := q.stream.js.Consumer(waiting, q.workStream, q.puller.config.Name)
-	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+	info, err := q.info(ctx)
+	switch {
+	case errors.Is(err, jetstream.ErrConsumerNotFound):
 		return q.emptyStream(ctx)
-	}
-	if err != nil {
+	case err != nil:
 		return false, fmt.Errorf("look for work of %s: %w", q.app, translate(ctx, err))
 	}
-	info := consumer.CachedInfo()
 	return info.NumPending == 0 && info.NumAckPending == 0, nil
+}
+
+// Waiting answers how many jobs nobody has taken yet, as this process learned it last: with every job that is taken, and by Count.
+func (q *Queue) Waiting() int { return int(q.puller.waiting.Load()) }
+
+// Count asks how many jobs nobody has taken yet. It may be called at any time.
+func (q *Queue) Count(ctx context.Context) (int, error) {
+	info, err := q.info(ctx)
+	switch {
+	case errors.Is(err, jetstream.ErrConsumerNotFound):
+		return q.Waiting(), nil // it is made again by who takes next
+	case err != nil:
+		return 0, fmt.Errorf("count work of %s: %w", q.app, translate(ctx, err))
+	}
+	q.puller.waiting.Store(int64(info.NumPending))
+	return q.Waiting(), nil
+}
+
+func (q *Queue) info(ctx context.Context) (*jetstream.ConsumerInfo, error) {
+	waiting, done := bounded(ctx)
+	defer done()
+	consumer, err := q.stream.js.Consumer(waiting, q.workStream, consumerName(q.app))
+	if err != nil {
+		return nil, err
+	}
+	return consumer.CachedInfo(), nil
 }
 
 // emptyStream asks for any message of the app, as there is no consumer to say how many.
@@ -97,8 +147,14 @@ func (q *Queue) emptyStream(ctx context.Context) (bool, error) {
 // A job that was taken must be ended by Ack or Return, or it comes again after AckWait. That time runs from its delivery, so the
 // loop's body must not keep the next one waiting for long.
 func (q *Queue) Take(ctx context.Context, n int, wait time.Duration) iter.Seq2[*Job, error] {
+	return q.TakeBytes(ctx, n, 0, wait)
+}
+
+// TakeBytes is Take for jobs that have no more than so many bytes together, unless that is 0. Less than LargestWork may answer none, though
+// there are some.
+func (q *Queue) TakeBytes(ctx context.Context, n int, bytes int64, wait time.Duration) iter.Seq2[*Job, error] {
 	return func(yield func(*Job, error) bool) {
-		err := q.puller.take(ctx, n, wait, func(message *nats.Msg) error {
+		err := q.puller.take(ctx, n, bytes, wait, func(message *nats.Msg) error {
 			job, err := q.job(ctx, message)
 			if err == nil && !yield(job, nil) {
 				err = errStopped
