@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -36,6 +37,9 @@ func (a *attempt) request(ctx context.Context) (pod.Request, error) {
 	}
 	body := a.job.Body
 	if head.Object != "" {
+		if err := a.at.makeRoom(ctx, cmp.Or(head.ObjectSize, usualObject)); err != nil {
+			return pod.Request{}, err
+		}
 		if body, err = a.store.Payload(ctx, head.Object); err != nil {
 			return pod.Request{}, fmt.Errorf("read the request's body: %w", err)
 		}

@@ -79,8 +79,17 @@
 // While calls are submitted to this process, few jobs at a time are begun or settled (gate): who submits waits for an answer, and who
 // submitted does not. While nobody submits there is no such bound, and what runs in pods is never bounded by it.
 //
-// A process holds so many jobs at a time (budget), over all its apps. Who comes first may have all places, but every app that has work
-// always gets its equal share, so that no app waits for the calls of others.
+// What a process has so much of is shared out by budgets, first among organizations and then among the apps of each: places for the jobs in
+// hand, and memory for their bodies. What is free is for whoever asks; what comes free while others wait goes to the organization that has
+// least, and in it to the app that has least. An app that has none gets a place at once, whatever the others have, so that nobody waits for the calls
+// of others; for memory it waits. A body for which there is too little memory waits until it is alone in it, but is never refused.
+//
+// An app's limit of asynchronous calls in flight is its consumer's bound of messages in hand, which JetStream keeps for all workers. A worker that
+// sees the setting change tells the consumer. A call counts from its taking until its acknowledgement. What waits for another
+// attempt would count as long as it is in the queue, so for such an app it is always stored for later, and may be a quarter of a second late.
+// (What is handed back for want of a pod or of NATS, and work that is there before its record, counts for its pause of a second or a few.)
+//
+// What waits in an app's queue is demand for its pods (forecast): a taker learns it with every job, and asks every two seconds while it cannot take.
 //
 // # What may happen twice
 //

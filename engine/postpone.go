@@ -32,7 +32,16 @@ func (a *attempt) postpone(ctx context.Context, o outcome, due time.Time) end {
 	a.reached(RecordPostponed)
 	a.log.DebugContext(ctx, "execution waits for its next attempt", slog.String("execution", a.held.ID), slog.String("app", a.held.App.String()),
 		slog.Uint64("attempt", uint64(a.held.Attempt)), slog.String("code", o.fault.Code), slog.Time("due", due))
-	return putOff(due, nap)
+	return putOff(due, a.longestNap(ctx))
+}
+
+// longestNap is nap, but for an app with a limit of calls in flight: what waits in the queue counts in it, and what is stored for later does not.
+func (a *attempt) longestNap(ctx context.Context) time.Duration {
+	app, err := a.dispatch.apps.App(ctx, a.held.App)
+	if err == nil && app.MaxAsyncInFlight > 0 {
+		return 0
+	}
+	return nap
 }
 
 // putAway stores work until it is due, by now known to its record. A short time it spends in the queue, which forgets the delay when its server

@@ -188,6 +188,7 @@ func (p *process) enqueue(t testing.TB, id string, body []byte) {
 		Identity: pod.Identity{ExecutionID: id, FunctionID: testApp.String(), OrganizationID: caller},
 	}
 	if head.Object = objectOf(id, body); head.Object != "" {
+		head.ObjectSize = int64(len(body))
 		if err := p.store.PutPayload(t.Context(), head.Object, body); err != nil {
 			t.Fatalf("put request: %v", err)
 		}

@@ -28,10 +28,11 @@ type worker struct {
 	reached             func(Boundary)
 	log                 *slog.Logger
 	hands               hands
-	budget              *budget
-	gate                gate
-	metrics             metrics
-	reapAfter           time.Duration
+	// places, bodies and objects are shared out among the apps that have work: jobs in hand, and the bytes of their requests.
+	places, bodies, objects *budget
+	gate                    gate
+	metrics                 metrics
+	reapAfter               time.Duration
 	// renewEvery, idle and roomAgain are constants but for tests, and now is the clock that due times and ages are judged by.
 	renewEvery, idle, roomAgain time.Duration
 	now                         func() time.Time
@@ -53,7 +54,9 @@ func newWorker(c Config, d *dispatcher, m metrics) *worker {
 		maxPlatformFailures: c.MaxPlatformFailures,
 		reached:             c.Reached,
 		log:                 c.Logger.With(slog.String("worker", c.Worker)),
-		budget:              &budget{most: maxInHand},
+		places:              newBudget(maxInHand, 1),
+		bodies:              newBudget(maxBodyBytes, 0),
+		objects:             newBudget(maxObjectBytes, 0),
 		gate:                newGate(c.Store.Creating),
 		metrics:             m,
 		reapAfter:           c.ReapAfter,
@@ -100,6 +103,7 @@ func (w *worker) wake(app stream.App) *taker {
 	defer w.mu.Unlock()
 	if t := w.takers[app]; t != nil {
 		t.woken = true
+		t.forecast.grow()
 		return nil
 	}
 	t := newTaker(w, app)

@@ -255,7 +255,7 @@ func TestConcurrencyBoundsTakenWork(t *testing.T) {
 		running <- struct{}{}
 		<-release
 	}), Config{})
-	p.publish(t, store.Config{MaxConcurrency: 2})
+	p.publish(t, store.Config{MaxConcurrency: 2, Scaling: store.Scaling{MaxReplicas: 1}})
 	var ids []string
 	for range 6 {
 		ids = append(ids, p.submit(t, nil))

@@ -146,7 +146,7 @@ func newWork(c submission) (stream.Work, store.Execution, error) {
 	work := stream.Work{Execution: c.id(), Owner: c.org, App: stream.App{Org: c.app.Org, Name: c.app.Name}, Body: c.body}
 	head := pod.Head{Envelope: c.envelope, Identity: c.identity}
 	if len(c.body) > store.MaxInline {
-		head.Object, work.Body = "request."+c.id(), nil
+		head.Object, head.ObjectSize, work.Body = "request."+c.id(), int64(len(c.body)), nil
 	}
 	request, err := pod.EncodeHead(head)
 	if err != nil {

@@ -29,8 +29,9 @@ type Envelope struct {
 type Head struct {
 	Envelope Envelope `json:"envelope"`
 	Identity Identity `json:"identity"`
-	// Object names the stored payload when the body is too large for the message.
-	Object string `json:"object,omitempty"`
+	// Object names the stored payload when the body is too large for the message, and ObjectSize is how many bytes it has.
+	Object     string `json:"object,omitempty"`
+	ObjectSize int64  `json:"object_size,omitempty"`
 }
 
 // EncodeHead writes h for the queue. The attempt is left out, for it is not known before one begins. A path, query or
