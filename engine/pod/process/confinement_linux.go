@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -104,6 +105,32 @@ func (c *confinement) outOfMemory() bool {
 	}
 	killed, err := c.group.OutOfMemory()
 	return err == nil && killed > 0
+}
+
+// freezer answers nil where signals have to do.
+func (c *confinement) freezer() freezer {
+	if c.group == nil || !c.jail.groups.CanFreeze() {
+		return nil
+	}
+	return c.group
+}
+
+// memoryBytes is what the group holds, or if there is none, the process pid.
+func (c *confinement) memoryBytes(pid int) (int64, error) {
+	if c.group != nil {
+		if bytes, err := c.group.MemoryBytes(); err == nil {
+			return bytes, nil
+		}
+	}
+	data, err := os.ReadFile(procFile(pid, "statm"))
+	if err != nil {
+		return 0, err
+	}
+	var size, resident int64
+	if _, err := fmt.Sscan(string(data), &size, &resident); err != nil {
+		return 0, fmt.Errorf("memory of process %d: %w", pid, err)
+	}
+	return resident * int64(os.Getpagesize()), nil
 }
 
 // remove gives back what confine made. Nothing of the pod runs any longer.

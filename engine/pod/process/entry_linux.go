@@ -72,7 +72,7 @@ func (d *door) addNamespaces(e *entry) error {
 	if d.view == nil {
 		return nil
 	}
-	return onThread(func() error {
+	return sandbox.On(func() error {
 		if err := d.view.Enter(sandbox.IPC); err != nil {
 			return err
 		}

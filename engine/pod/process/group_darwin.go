@@ -39,6 +39,9 @@ func awaitGone(group int, _ home, limit time.Duration) bool {
 	return true
 }
 
+// terminate asks the program to end. The caller holds mu.
+func (p *process) terminate() { p.signal(syscall.SIGTERM) }
+
 // started tells this process from any other that has, had or will have its id.
 func started(pid int) (string, error) {
 	info, err := unix.SysctlKinfoProc("kern.proc.pid", pid)

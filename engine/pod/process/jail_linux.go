@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"syscall"
 
@@ -50,7 +49,7 @@ func newJail(dir string, hidden []string) (*jail, error) {
 		{"limits of memory, processor time and number of processes", j.openGroups},
 		{"a user, and mount, PID and IPC namespaces for each pod", j.openRoot},
 		{"no capabilities", j.dropCapabilities},
-		{"no new privileges", func(string) error { return onThread(sandbox.NoNewPrivileges) }},
+		{"no new privileges", func(string) error { return sandbox.On(sandbox.NoNewPrivileges) }},
 		{"a filter of system calls", j.openFilter},
 		{"files and signals kept apart by Landlock", j.openLandlock},
 	} {
@@ -74,16 +73,6 @@ func startOtherChildren() error {
 }
 
 func (j *jail) confinement() Confinement { return j.found }
-
-// onThread calls do on a thread that ends with it.
-func onThread(do func() error) error {
-	result := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // for good, so that the thread ends and what was done to it goes with it
-		result <- do()
-	}()
-	return <-result
-}
 
 // openGroups makes the group of the driver's groups. Its name comes from the folder, so that the next server finds it.
 func (j *jail) openGroups(dir string) error {
@@ -143,7 +132,7 @@ func enterOnce(root *sandbox.Root, dir string) error {
 		return err
 	}
 	defer view.Close()
-	return onThread(func() error { return view.Enter(sandbox.IPC | sandbox.PID) })
+	return sandbox.On(func() error { return view.Enter(sandbox.IPC | sandbox.PID) })
 }
 
 // tryAlone finds out whether users that are not root may have namespaces.
@@ -166,7 +155,7 @@ func inUserNamespace(attributes *syscall.SysProcAttr, namespaces uintptr) *sysca
 
 // dropCapabilities is no loss to a server that has none.
 func (j *jail) dropCapabilities(string) error {
-	err := onThread(sandbox.DropCapabilities)
+	err := sandbox.On(sandbox.DropCapabilities)
 	if err != nil && os.Geteuid() != 0 {
 		return nil
 	}
@@ -179,7 +168,7 @@ func (j *jail) openFilter(string) error {
 	if err != nil {
 		return err
 	}
-	err = onThread(func() error { return errors.Join(sandbox.NoNewPrivileges(), sandbox.Install(filter)) })
+	err = sandbox.On(func() error { return errors.Join(sandbox.NoNewPrivileges(), sandbox.Install(filter)) })
 	if err == nil {
 		j.filter = filter
 	}

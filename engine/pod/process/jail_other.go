@@ -4,6 +4,7 @@ package process
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os/exec"
 	"syscall"
@@ -49,5 +50,9 @@ func (*confinement) start(cmd *exec.Cmd) error { return cmd.Start() }
 func (*confinement) entry() (entry, error) { return entry{}, nil }
 
 func (*confinement) outOfMemory() bool { return false }
+
+func (*confinement) freezer() freezer { return nil }
+
+func (*confinement) memoryBytes(int) (int64, error) { return 0, errors.ErrUnsupported }
 
 func (*confinement) remove() error { return nil }

@@ -38,22 +38,29 @@ func (d *Driver) launch(spec pod.Spec) (*process, error) {
 }
 
 func (d *Driver) launchIn(h home, c *confinement, spec pod.Spec) (*process, error) {
-	socket, port, err := d.door(spec)
+	socket, port, err := d.open(spec)
 	if err != nil {
 		return nil, fmt.Errorf("find a port: %w", err)
 	}
 	// The pod has its own copy once it is started, and must have the only one: calls to a socket without a process hang.
 	defer socket.Close()
+	further, err := d.furtherPorts(spec)
+	if err != nil {
+		d.giveBack(port, further)
+		return nil, fmt.Errorf("find a port: %w", err)
+	}
+	spec.Env = withPorts(spec.Env, further)
 	p, err := d.launchAt(h, c, spec, port, socket)
 	if err != nil {
-		d.ports.giveBack(port)
+		d.giveBack(port, further)
 		return nil, err
 	}
+	p.further = further
 	return p, nil
 }
 
-// door answers the port where spec will serve, and the socket of it if the pod does not open it by itself.
-func (d *Driver) door(spec pod.Spec) (*os.File, int, error) {
+// open answers the port where spec will serve, and the socket of it if the pod does not open it by itself.
+func (d *Driver) open(spec pod.Spec) (*os.File, int, error) {
 	if spec.SocketActivation {
 		return socket()
 	}

@@ -27,6 +27,7 @@ type process struct {
 	spec    pod.Spec
 	addr    *url.URL
 	port    int
+	further map[uint32]int // the local ports of the Spec's Ports behind the first
 	home    home
 	limits  *confinement
 	program program
@@ -42,7 +43,9 @@ type process struct {
 	stopping bool
 	stopped  bool // it was asked to end before it did
 	killing  *time.Timer
+	frozen   bool
 	reason   string
+	cause    error // pod.ErrOutOfMemory, if that was it
 	err      error
 }
 
@@ -88,8 +91,12 @@ func (p *process) settle(reason string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.reason = reason
+	if p.limits.outOfMemory() {
+		p.reason = fmt.Sprintf("out of memory: it wanted more than its limit of %d MB", p.spec.MemoryMB)
+		p.cause = pod.ErrOutOfMemory
+	}
 	if !p.stopped {
-		p.err = &pod.ExitError{Pod: p.spec.Name, Reason: p.reason, Log: p.log.Lines()}
+		p.err = &pod.ExitError{Pod: p.spec.Name, Reason: p.reason, Log: p.log.Lines(), Err: p.cause}
 	}
 }
 
@@ -114,9 +121,15 @@ func (p *process) Name() string { return p.spec.Name }
 // Addr is on 127.0.0.1.
 func (p *process) Addr() *url.URL { return p.addr }
 
-// AddrOf knows the first of the Spec's ports; the others are not served yet.
+// AddrOf is on 127.0.0.1, too.
 func (p *process) AddrOf(port uint32) *url.URL {
-	panic("being written")
+	if port == primaryPort(p.spec) {
+		return p.addr
+	}
+	if local, ok := p.further[port]; ok {
+		return &url.URL{Scheme: "http", Host: hostPort(local)}
+	}
+	return nil
 }
 
 // Done is closed when the program has exited and nothing that it started is left.
@@ -156,7 +169,8 @@ func (p *process) ask() {
 		return
 	}
 	p.stopping = true
-	p.signal(syscall.SIGTERM)
+	p.thaw()
+	p.terminate()
 	p.killing = time.AfterFunc(cmp.Or(p.spec.StopGrace, defaultGrace), func() {
 		p.logger.Warn("a pod did not end within its grace and is killed")
 		p.kill()
@@ -168,6 +182,7 @@ func (p *process) kill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stopping = true
+	p.thaw()
 	p.signal(syscall.SIGKILL)
 }
 
@@ -185,6 +200,7 @@ func (p *process) startError(cause error) error {
 	reason := cause.Error()
 	if p.err != nil || errors.Is(cause, probe.ErrExited) {
 		reason = p.reason + " before it was ready"
+		cause = cmp.Or(p.cause, cause)
 	}
 	return &pod.StartError{Pod: p.spec.Name, Reason: reason, Log: p.log.Lines(), Err: cause}
 }

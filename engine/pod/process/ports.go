@@ -2,10 +2,13 @@ package process
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"strconv"
 	"sync"
+
+	"dodil.io/ignite/engine/pod"
 )
 
 // Ports that pods bind themselves are taken from below the ranges that Linux and macOS use for outgoing connections: between our look
@@ -14,6 +17,8 @@ const (
 	firstPort = 20000
 	portCount = 10000
 	portTries = 200
+	// defaultPort is what a pod has that declares none.
+	defaultPort = 80
 )
 
 // ports remembers what was promised to pods that have not bound it yet.
@@ -51,3 +56,47 @@ func (p *ports) giveBack(port int) {
 }
 
 func hostPort(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+// primaryPort is the one of the Spec's Ports that is served at $PORT.
+func primaryPort(spec pod.Spec) uint32 {
+	if len(spec.Ports) == 0 {
+		return defaultPort
+	}
+	return spec.Ports[0]
+}
+
+// furtherPorts answers local ports for those that spec declares behind the first. What it answers with an error is to be given back, too.
+func (d *Driver) furtherPorts(spec pod.Spec) (map[uint32]int, error) {
+	further := make(map[uint32]int)
+	for _, port := range spec.Ports[min(1, len(spec.Ports)):] {
+		if _, known := further[port]; known || port == primaryPort(spec) {
+			continue
+		}
+		local, err := d.ports.take()
+		if err != nil {
+			return further, err
+		}
+		further[port] = local
+	}
+	return further, nil
+}
+
+// withPorts tells a program in PORT_<declared> where to serve.
+func withPorts(env map[string]string, further map[uint32]int) map[string]string {
+	if len(further) == 0 {
+		return env
+	}
+	all := make(map[string]string, len(env)+len(further))
+	maps.Copy(all, env)
+	for port, local := range further {
+		all["PORT_"+strconv.FormatUint(uint64(port), 10)] = strconv.Itoa(local)
+	}
+	return all
+}
+
+func (d *Driver) giveBack(port int, further map[uint32]int) {
+	d.ports.giveBack(port)
+	for _, local := range further {
+		d.ports.giveBack(local)
+	}
+}

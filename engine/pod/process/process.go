@@ -209,5 +209,5 @@ func (d *Driver) forget(p *process) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.pods, p)
-	d.ports.giveBack(p.port)
+	d.giveBack(p.port, p.further)
 }

@@ -31,7 +31,15 @@ func TestMain(m *testing.M) {
 
 func TestDriver(t *testing.T) {
 	t.Parallel()
-	podtest.Exercise(t, podtest.Subject{Open: func(t *testing.T) pod.Driver { return open(t, t.TempDir()) }, Base: program(t)})
+	for _, sandbox := range []process.Sandbox{process.SandboxAuto, process.SandboxOff} {
+		t.Run(string(sandbox), func(t *testing.T) {
+			t.Parallel()
+			podtest.Exercise(t, podtest.Subject{
+				Open: func(t *testing.T) pod.Driver { return openWith(t, process.Options{Dir: t.TempDir(), Sandbox: sandbox}) },
+				Base: program(t),
+			})
+		})
+	}
 }
 
 // program is a pod that runs this test's binary, which is then podtest's program.
@@ -46,7 +54,13 @@ func program(t testing.TB) pod.Spec {
 
 func open(t testing.TB, dir string) *process.Driver {
 	t.Helper()
-	driver, err := process.New(process.Options{Dir: dir, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	return openWith(t, process.Options{Dir: dir})
+}
+
+func openWith(t testing.TB, options process.Options) *process.Driver {
+	t.Helper()
+	options.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+	driver, err := process.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,8 +2,9 @@ package process
 
 import (
 	"os/exec"
-	"runtime"
 	"syscall"
+
+	"dodil.io/ignite/engine/pod/process/sandbox"
 )
 
 // spawned is a program that the driver has started itself. It has a thread of the server's that lives as long as the program: what
@@ -18,16 +19,15 @@ type spawned struct {
 func spawn(cmd *exec.Cmd, c *confinement) (*spawned, error) {
 	s := &spawned{cmd: cmd, exited: make(chan struct{})}
 	result := make(chan error, 1)
-	go s.run(c, result)
+	sandbox.Go(func() { s.run(c, result) })
 	if err := <-result; err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// run is the thread. It is never unlocked, so that it ends with this function and nothing else ever runs in the confinement.
+// run is the thread, which ends with it.
 func (s *spawned) run(c *confinement, result chan<- error) {
-	runtime.LockOSThread()
 	defer close(s.exited)
 	err := c.start(s.cmd)
 	result <- err

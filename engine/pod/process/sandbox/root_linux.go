@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,12 +27,8 @@ type Root struct {
 // NewRoot makes a Root in which the pods see visible. at is an empty folder that nobody else uses.
 func NewRoot(at string, visible Visible) (*Root, error) {
 	r := &Root{visible: visible}
-	made := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // for good: the thread ends, and its namespace is kept by the file
-		made <- r.make(at)
-	}()
-	if err := <-made; err != nil {
+	// The thread ends; its namespace is kept by the file.
+	if err := On(func() error { return r.make(at) }); err != nil {
 		return nil, fmt.Errorf("make root: %w", err)
 	}
 	return r, nil

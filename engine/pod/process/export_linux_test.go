@@ -1,0 +1,9 @@
+package process
+
+import "dodil.io/ignite/engine/pod"
+
+// PID is the process id of a pod's program, for tests.
+func PID(p pod.Pod) int { return p.(*process).pid() }
+
+// Throttled counts the periods in which a pod had to wait for processor time.
+func Throttled(p pod.Pod) (int64, error) { return p.(*process).limits.group.Throttled() }
