@@ -35,7 +35,8 @@ type Launch struct {
 	HealthPath       string
 	// HealthOptional is pod.Spec's: the path is a guess.
 	HealthOptional bool
-	// Image, Dockerfile and Template are pod.Spec's.
+	// ReadOnly, Image, Dockerfile and Template are pod.Spec's.
+	ReadOnly          []string
 	Image, Dockerfile string
 	Template          *pod.Template
 }

@@ -61,6 +61,7 @@ func specOf(name string, v store.Version, l Launch) pod.Spec {
 		Version:          v.Number,
 		Dir:              l.Dir,
 		Command:          l.Command,
+		ReadOnly:         l.ReadOnly,
 		Image:            l.Image,
 		Dockerfile:       l.Dockerfile,
 		Template:         l.Template,

@@ -64,6 +64,7 @@ func (r *Runtime) Launch(ctx context.Context, dir string, v store.Version) (engi
 	return engine.Launch{
 		Dir:              dir,
 		Command:          []string{interpreter, r.compiledLauncher()},
+		ReadOnly:         []string{r.dir},
 		Env:              env,
 		SocketActivation: true,
 		HealthPath:       cmp.Or(v.HealthPath, defaultHealthPath),
