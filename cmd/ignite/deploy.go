@@ -18,6 +18,7 @@ import (
 func newAppDeployCommand(c *client) *cobra.Command {
 	var settings settingFlags
 	var name, runtime string
+	var follow bool
 	command := &cobra.Command{
 		Use:   "deploy DIR|ARCHIVE",
 		Short: "Bring code into service: create or update, save, compile, publish",
@@ -25,8 +26,9 @@ func newAppDeployCommand(c *client) *cobra.Command {
 compile it, update the app's settings and publish. The app's public URL is printed at the end. Code that does
 not compile leaves what serves now as it is.
 
-What the app is follows from its code, unless --runtime says it: handler.py makes it a Python function, Procfile
-an HTTP server. A folder is packed without .git, node_modules, __pycache__, target, .venv and symbolic links.
+What the app is follows from its code, unless --runtime says it: handler.py makes it a Python function, Procfile or
+Dockerfile an HTTP server, and main.go without either a Go function. A folder is packed without .git, node_modules,
+__pycache__, target, .venv and symbolic links.
 
 A deploy replaces the app's whole environment by what --env says, also by nothing; 'ignite app update --env'
 changes single variables. Other settings of an app that exists change only if they are given.`,
@@ -44,16 +46,24 @@ changes single variables. Other settings of an app that exists change only if th
 				return err
 			}
 			return c.withConnection(func(conn *connection) error {
-				return c.deploy(conn, app, code, command, &settings)
+				compile := c.compileDraft
+				if follow {
+					compile = c.compileFollowed
+				}
+				return c.deploy(conn, app, code, command, &settings, compile)
 			})
 		},
 	}
 	settings.register(command)
 	command.Flags().StringVar(&name, "name", "", "`NAME` of the app (default that of the folder or archive)")
 	command.Flags().StringVar(&runtime, "runtime", "", runtimeHelp)
+	command.Flags().BoolVarP(&follow, "follow", "f", false, "show each line as the compiler prints it")
 	completeFrom(command, "runtime", runtimes)
 	return command
 }
+
+// compiling is a way to build an app's draft.
+type compiling func(context.Context, *connection, appRef) (*ignitev1.CompileDraftResponse, error)
 
 // deployedApp is the app that --name says, or else the one that is called like its code.
 func (c *client) deployedApp(name, code string) (appRef, error) {
@@ -75,7 +85,7 @@ func (c *client) deployedApp(name, code string) (appRef, error) {
 }
 
 func (c *client) deploy(
-	conn *connection, app appRef, code *ignitev1.CodeSource, command *cobra.Command, settings *settingFlags,
+	conn *connection, app appRef, code *ignitev1.CodeSource, command *cobra.Command, settings *settingFlags, compile compiling,
 ) error {
 	ctx := command.Context()
 	apply, err := c.prepareApp(conn, app, command, settings)
@@ -86,7 +96,7 @@ func (c *client) deploy(
 	if _, err := c.saveDraft(ctx, conn, draft); err != nil {
 		return err
 	}
-	if _, err := c.compileDraft(ctx, conn, app); err != nil {
+	if _, err := compile(ctx, conn, app); err != nil {
 		return err
 	}
 	if err := apply(); err != nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
@@ -13,8 +12,9 @@ import (
 )
 
 func newDraftCommand(c *client) *cobra.Command {
-	return newGroup("draft", "Save, compile and publish an app's code",
-		newDraftSaveCommand(c), newDraftInfoCommand(c), newDraftCompileCommand(c), newDraftPublishCommand(c))
+	return newGroup("draft", "Save, compile, try and publish an app's code",
+		newDraftSaveCommand(c), newDraftInfoCommand(c), newDraftCompileCommand(c), newDraftLogsCommand(c),
+		newDraftTestCommand(c), newDraftPublishCommand(c))
 }
 
 func newDraftSaveCommand(c *client) *cobra.Command {
@@ -145,48 +145,6 @@ func (c *client) printNoDraft(ctx context.Context, conn *connection, app appRef)
 	}
 	none := map[string]string{"status": "no draft"}
 	return c.printValue(none, func() string { return "{\"status\":\"no draft\"}\n" })
-}
-
-func newDraftCompileCommand(c *client) *cobra.Command {
-	return &cobra.Command{
-		Use:     "compile APP",
-		Short:   "Build an app's draft and show what the compiler says",
-		Example: "  ignite draft compile acme:hello",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(command *cobra.Command, args []string) error {
-			app, err := c.app(args[0])
-			if err != nil {
-				return err
-			}
-			return c.withConnection(func(conn *connection) error {
-				answer, err := c.compileDraft(command.Context(), conn, app)
-				if err != nil {
-					return err
-				}
-				return c.print(answer, func() string { return printable(answer.GetLog()) + draftTable(answer.GetDraft()) })
-			})
-		},
-	}
-}
-
-// compileDraft builds the draft. One that does not build is an error, after the compiler's words.
-func (c *client) compileDraft(
-	ctx context.Context, conn *connection, app appRef,
-) (*ignitev1.CompileDraftResponse, error) {
-	compiling := c.progress.step("Compiling " + app.String())
-	defer compiling.stop()
-	answer, err := ask(ctx, conn, ignitev1.ComputeServiceClient.CompileDraft,
-		&ignitev1.CompileDraftRequest{OrganizationName: app.org, AppName: app.name})
-	if err != nil {
-		return nil, fmt.Errorf("compile the draft of %s: %w", app, err)
-	}
-	if answer.GetDraft().GetStatus() == ignitev1.VersionStatus_VERSION_STATUS_FAILED {
-		compiling.stop()
-		c.tell("%s", strings.TrimSuffix(answer.GetLog(), "\n"))
-		return nil, fmt.Errorf("%s does not compile: %s", app, answer.GetDraft().GetError())
-	}
-	compiling.done()
-	return answer, nil
 }
 
 func newDraftPublishCommand(c *client) *cobra.Command {

@@ -16,13 +16,18 @@ import (
 
 const methodPrefix = "HTTP_METHOD_"
 
-// invokeFlags say what to send and what to do with the answer.
-type invokeFlags struct {
+// callFlags say what to send.
+type callFlags struct {
 	payload, payloadFile string
 	method, path, query  string
 	headers              []string
-	include              bool
-	submit               submitFlags
+}
+
+// invokeFlags say what to send and what to do with the answer.
+type invokeFlags struct {
+	callFlags
+	include bool
+	submit  submitFlags
 }
 
 func newInvokeCommand(c *client) *cobra.Command {
@@ -77,7 +82,7 @@ time; what a line does not say of its time and its retries is taken from the fla
 	return command
 }
 
-func (f *invokeFlags) register(command *cobra.Command) {
+func (f *callFlags) register(command *cobra.Command) {
 	flags := command.Flags()
 	flags.StringVarP(&f.payload, "payload", "p", "", "body to send")
 	flags.StringVar(&f.payloadFile, "payload-file", "", "`FILE` to send as the body, - for standard input")
@@ -85,37 +90,50 @@ func (f *invokeFlags) register(command *cobra.Command) {
 	flags.StringVar(&f.path, "path", "", "path, with or without a query (default /)")
 	flags.StringVar(&f.query, "query", "", "query, without the question mark")
 	flags.StringArrayVar(&f.headers, "header", nil, "header `'Name: value'`; may be given again")
-	flags.BoolVarP(&f.include, "include", "i", false, "show status, headers and trailers on standard error")
-	f.submit.register(command)
 	command.MarkFlagsMutuallyExclusive("payload", "payload-file")
-	for _, submitting := range []string{"async", "watch", "wait"} {
-		command.MarkFlagsMutuallyExclusive("include", submitting)
-	}
 	completeFrom(command, "method", enumChoices(methodPrefix, ignitev1.HttpMethod_value))
 }
 
-// invocation is the envelope that the flags describe.
+func (f *invokeFlags) register(command *cobra.Command) {
+	f.callFlags.register(command)
+	command.Flags().BoolVarP(&f.include, "include", "i", false, "show status, headers and trailers on standard error")
+	f.submit.register(command)
+	for _, submitting := range []string{"async", "watch", "wait"} {
+		command.MarkFlagsMutuallyExclusive("include", submitting)
+	}
+}
+
+// invocation is the call that the flags describe.
 func (c *client) invocation(command *cobra.Command, app appRef, flags *invokeFlags) (*ignitev1.InvokeRequest, error) {
-	call, err := flags.http()
+	call, body, err := flags.envelope(command.Context(), c)
 	if err != nil {
 		return nil, err
 	}
-	request := &ignitev1.InvokeRequest{OrganizationName: app.org, AppName: app.name, Http: call, Body: []byte(flags.payload)}
+	request := &ignitev1.InvokeRequest{OrganizationName: app.org, AppName: app.name, Http: call, Body: body}
 	if err := flags.submit.apply(request, command); err != nil {
 		return nil, err
-	}
-	if flags.payloadFile != "" {
-		if request.Body, err = c.readPayload(command.Context(), flags.payloadFile); err != nil {
-			return nil, err
-		}
-	}
-	if len(request.Body) > 0 && json.Valid(request.Body) && !hasContentType(call.HeaderFields) {
-		call.HeaderFields = append(call.HeaderFields, jsonContent())
 	}
 	return request, nil
 }
 
-func (f *invokeFlags) http() (*ignitev1.HttpContext, error) {
+// envelope is what the flags say is to be sent.
+func (f *callFlags) envelope(ctx context.Context, c *client) (call *ignitev1.HttpContext, body []byte, err error) {
+	if call, err = f.http(); err != nil {
+		return nil, nil, err
+	}
+	body = []byte(f.payload)
+	if f.payloadFile != "" {
+		if body, err = c.readPayload(ctx, f.payloadFile); err != nil {
+			return nil, nil, err
+		}
+	}
+	if len(body) > 0 && json.Valid(body) && !hasContentType(call.HeaderFields) {
+		call.HeaderFields = append(call.HeaderFields, jsonContent())
+	}
+	return call, body, nil
+}
+
+func (f *callFlags) http() (*ignitev1.HttpContext, error) {
 	method, err := optionalEnum[ignitev1.HttpMethod]("method", f.method, methodPrefix, ignitev1.HttpMethod_value)
 	if err != nil {
 		return nil, err

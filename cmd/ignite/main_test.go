@@ -28,6 +28,7 @@ type contractServer struct {
 	invoke  func(*ignitev1.InvokeRequest, grpc.ServerStreamingServer[ignitev1.InvokeResponse]) error
 	fetch   func(*ignitev1.FetchResponseRequest, grpc.ServerStreamingServer[ignitev1.InvokeResponse]) error
 	watch   func(*ignitev1.WatchExecutionRequest, grpc.ServerStreamingServer[ignitev1.WatchExecutionResponse]) error
+	logs    func(*ignitev1.StreamCompileLogsRequest, grpc.ServerStreamingServer[ignitev1.StreamCompileLogsResponse]) error
 
 	mu       sync.Mutex
 	answers  map[string][]any // by method; the last one is given again and again
@@ -124,6 +125,13 @@ func (s *contractServer) WatchExecution(
 ) error {
 	s.keep(request)
 	return s.watch(request, stream)
+}
+
+func (s *contractServer) StreamCompileLogs(
+	request *ignitev1.StreamCompileLogsRequest, stream grpc.ServerStreamingServer[ignitev1.StreamCompileLogsResponse],
+) error {
+	s.keep(request)
+	return s.logs(request, stream)
 }
 
 func (s *contractServer) keep(request proto.Message) {

@@ -167,7 +167,9 @@ func TestDeriveRuntime(t *testing.T) {
 		"python":   {[]string{"handler.py", "lib/Procfile"}, "python", ""},
 		"procfile": {[]string{"main.go", "Procfile"}, "procfile", ""},
 		"both":     {[]string{"handler.py", "Procfile"}, "", "both handler.py and Procfile"},
-		"neither":  {[]string{"sub/handler.py"}, "", "neither handler.py nor Procfile"},
+		"image":    {[]string{"main.go", "Dockerfile"}, "procfile", ""},
+		"go":       {[]string{"main.go", "go.mod", "sub/Procfile"}, "go", ""},
+		"neither":  {[]string{"sub/handler.py", "lib.go"}, "", "neither handler.py, Procfile, Dockerfile nor main.go"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

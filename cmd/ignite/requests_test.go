@@ -19,15 +19,22 @@ import (
 func TestRequests(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]proto.Message{
-		"app get acme:hello":                  &ignitev1.GetAppRequest{OrganizationName: "acme", AppName: "hello"},
-		"fn get acme/hello":                   &ignitev1.GetAppRequest{OrganizationName: "acme", AppName: "hello"},
-		"app get hello --org acme":            &ignitev1.GetAppRequest{OrganizationName: "acme", AppName: "hello"},
-		"app list --org acme --limit 7":       &ignitev1.ListAppsRequest{OrganizationName: "acme", Limit: 7},
-		"app list --org acme --cursor c1":     &ignitev1.ListAppsRequest{OrganizationName: "acme", Cursor: "c1"},
-		"app state acme:hello":                &ignitev1.GetAppStateRequest{OrganizationName: "acme", AppName: "hello"},
-		"app delete acme:hello":               &ignitev1.DeleteAppRequest{OrganizationName: "acme", AppName: "hello"},
-		"draft info acme:hello":               &ignitev1.GetDraftInfoRequest{OrganizationName: "acme", AppName: "hello"},
-		"draft compile acme:hello":            &ignitev1.CompileDraftRequest{OrganizationName: "acme", AppName: "hello"},
+		"app get acme:hello":              &ignitev1.GetAppRequest{OrganizationName: "acme", AppName: "hello"},
+		"fn get acme/hello":               &ignitev1.GetAppRequest{OrganizationName: "acme", AppName: "hello"},
+		"app get hello --org acme":        &ignitev1.GetAppRequest{OrganizationName: "acme", AppName: "hello"},
+		"app list --org acme --limit 7":   &ignitev1.ListAppsRequest{OrganizationName: "acme", Limit: 7},
+		"app list --org acme --cursor c1": &ignitev1.ListAppsRequest{OrganizationName: "acme", Cursor: "c1"},
+		"app state acme:hello":            &ignitev1.GetAppStateRequest{OrganizationName: "acme", AppName: "hello"},
+		"app delete acme:hello":           &ignitev1.DeleteAppRequest{OrganizationName: "acme", AppName: "hello"},
+		"draft info acme:hello":           &ignitev1.GetDraftInfoRequest{OrganizationName: "acme", AppName: "hello"},
+		"draft compile acme:hello":        &ignitev1.CompileDraftRequest{OrganizationName: "acme", AppName: "hello"},
+		"draft test acme:hello": &ignitev1.TestDraftRequest{
+			OrganizationName: "acme", AppName: "hello", Http: &ignitev1.HttpContext{},
+		},
+		"version test acme:hello 3 --method get --path /x?a=b": &ignitev1.TestAppVersionRequest{
+			OrganizationName: "acme", AppName: "hello", Version: 3,
+			Http: &ignitev1.HttpContext{Method: ignitev1.HttpMethod_HTTP_METHOD_GET, Path: "/x", Query: "a=b"},
+		},
 		"draft publish acme:hello":            &ignitev1.PublishDraftRequest{OrganizationName: "acme", AppName: "hello"},
 		"version list acme:hello --limit 2":   &ignitev1.ListAppVersionsRequest{OrganizationName: "acme", AppName: "hello", Limit: 2},
 		"version get acme:hello 3":            &ignitev1.GetAppVersionRequest{OrganizationName: "acme", AppName: "hello", Version: 3},

@@ -19,7 +19,7 @@ import (
 // runtimes are what --runtime takes. "procfile" is an HTTP server of the user's own; the others are managed.
 var runtimes = []string{"python", "go", "deno", "rust", "procfile"}
 
-const runtimeHelp = "`RUNTIME`: python, go, deno, rust, or procfile for an HTTP server with a Procfile " +
+const runtimeHelp = "`RUNTIME`: python, go, deno, rust, or procfile for an HTTP server with a Procfile or Dockerfile " +
 	"(default what the code looks like)"
 
 // readArchive reads the code at path: a folder, which is packed, an archive, or a single file, which is packed alone.
@@ -102,10 +102,12 @@ func deriveRuntime(archive []byte) (string, error) {
 		return "", usagef("the source has both handler.py and Procfile: say which counts with --runtime python or procfile")
 	case python:
 		return "python", nil
-	case procfile:
+	case procfile, names["Dockerfile"]:
 		return "procfile", nil
+	case names["main.go"]:
+		return "go", nil
 	}
-	return "", usagef("the source has neither handler.py nor Procfile at its root: say what it is with --runtime")
+	return "", usagef("the source has neither handler.py, Procfile, Dockerfile nor main.go at its root: say what it is with --runtime")
 }
 
 // rootFiles are the names of the files at the root of an archive.

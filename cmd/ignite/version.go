@@ -14,8 +14,9 @@ import (
 const versionPrefix = "VERSION_STATUS_"
 
 func newVersionCommand(c *client) *cobra.Command {
-	return newGroup("version", "List an app's versions and go back to one",
-		newVersionListCommand(c), newVersionGetCommand(c), newVersionRollbackCommand(c), newVersionCodeCommand(c))
+	return newGroup("version", "List and try an app's versions and go back to one",
+		newVersionListCommand(c), newVersionGetCommand(c), newVersionRollbackCommand(c), newVersionCodeCommand(c),
+		newVersionTestCommand(c))
 }
 
 func newVersionListCommand(c *client) *cobra.Command {
