@@ -102,7 +102,8 @@ func (s *system) openStore(ctx context.Context) (err error) {
 
 func (s *system) openPods(ctx context.Context) error {
 	driver, err := process.New(process.Options{
-		Dir: filepath.Join(s.config.DataDir, "pods"), ListenLimit: s.config.Engine.ListenLimit, Logger: s.logger,
+		Dir: filepath.Join(s.config.DataDir, "pods"), ListenLimit: s.config.Engine.ListenLimit,
+		Sandbox: process.Sandbox(s.config.Pods.Sandbox), Hidden: []string{s.config.DataDir}, Logger: s.logger,
 	})
 	if err != nil {
 		return err
