@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"dodil.io/ignite/engine/build/image"
 )
 
 // RemoveIdle takes away the artifacts that are in place and were not used since before, unless keep wants them, and answers how many. What keep wants
@@ -27,7 +29,7 @@ func (b *Builder) RemoveIdle(ctx context.Context, before time.Time, keep func(ha
 		if checkHash(entry.Name()) != nil {
 			continue
 		}
-		gone, err := b.removeIdle(entry.Name(), before, keep)
+		gone, err := b.removeIdle(ctx, entry.Name(), before, keep)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("remove idle code %s: %w", entry.Name(), err))
 		}
@@ -38,13 +40,20 @@ func (b *Builder) RemoveIdle(ctx context.Context, before time.Time, keep func(ha
 	return removed, errors.Join(faults...)
 }
 
-// removeIdle moves an artifact out of the way and removes it then. What a crash leaves of it goes at the next start, as its new name begins with a dot.
-func (b *Builder) removeIdle(hash string, before time.Time, keep func(hash string) bool) (gone bool, err error) {
+// removeIdle moves an artifact out of the way and removes it then, with the images that were made of it. What a crash leaves of it goes at the next start, as its new name begins with a dot.
+func (b *Builder) removeIdle(ctx context.Context, hash string, before time.Time, keep func(hash string) bool) (gone bool, err error) {
 	aside, err := b.putAside(hash, before, keep)
 	if aside == "" || err != nil {
 		return false, err
 	}
-	return true, os.RemoveAll(aside)
+	return true, errors.Join(os.RemoveAll(aside), b.removeImages(ctx, hash))
+}
+
+func (b *Builder) removeImages(ctx context.Context, hash string) error {
+	if b.config.Images == nil {
+		return nil
+	}
+	return b.config.Images.RemoveImages(ctx, image.Repository(hash))
 }
 
 // putAside answers where an idle artifact is now, or nothing if it is not idle or somebody works on it.

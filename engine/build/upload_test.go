@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"dodil.io/ignite/engine/build/image"
 	"dodil.io/ignite/engine/pod"
@@ -16,7 +17,10 @@ import (
 )
 
 // engineOfTest says what it is asked for and fails if it is to.
-type engineOfTest struct{ fault error }
+type engineOfTest struct {
+	fault   error
+	removed chan string
+}
 
 func (e engineOfTest) FetchImage(_ context.Context, image string, log io.Writer) error {
 	fmt.Fprintln(log, "fetch", image)
@@ -30,6 +34,30 @@ func (e engineOfTest) BuildImage(_ context.Context, image, dir, dockerfile strin
 	}
 	fmt.Fprintf(log, "build %s of %s\n", image, content)
 	return e.fault
+}
+
+func (e engineOfTest) RemoveImages(_ context.Context, repository string) error {
+	e.removed <- repository
+	return e.fault
+}
+
+// The images of an archive leave the machine with its code.
+func TestIdleImagesAreRemoved(t *testing.T) {
+	t.Parallel()
+	removed := make(chan string, 1)
+	b := openBuilder(t, Config{Images: engineOfTest{removed: removed}})
+	archive := tarOf(t, map[string]string{"Dockerfile": "FROM x"})
+	v := version(archive)
+	if _, err := b.Provision(t.Context(), v, opens(archive)); err != nil {
+		t.Fatal(err)
+	}
+	count, err := b.RemoveIdle(t.Context(), time.Now().Add(time.Hour), func(string) bool { return false })
+	if err != nil || count != 1 {
+		t.Fatalf("%d went, %v", count, err)
+	}
+	if got, want := <-removed, image.Repository(v.ArtifactHash); got != want {
+		t.Errorf("the images of %s went, want those of %s", got, want)
+	}
 }
 
 func TestUploadGoesItsWay(t *testing.T) {

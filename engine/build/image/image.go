@@ -31,6 +31,8 @@ type Engine interface {
 	FetchImage(ctx context.Context, image string, log io.Writer) error
 	// BuildImage makes an image from the folder dir unless the machine has it; dockerfile is a path inside dir.
 	BuildImage(ctx context.Context, image, dir, dockerfile string, log io.Writer) error
+	// RemoveImages removes the images of a repository that were built here and that no pod is made of.
+	RemoveImages(ctx context.Context, repository string) error
 }
 
 var errNoEngine = fmt.Errorf("%w: this server runs no images: it was started without a Docker engine (IGNITE_DOCKER_HOST)", store.ErrInvalidCode)

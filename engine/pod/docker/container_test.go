@@ -254,6 +254,33 @@ func TestStartBuildsItsImage(t *testing.T) {
 	}
 }
 
+// The images of a repository go together, and none of another one.
+func TestRemoveImages(t *testing.T) {
+	t.Parallel()
+	stays := temporary(t)
+	driver := open(t, t.TempDir())
+	dir := t.TempDir()
+	repository := "ignite.test/removed-" + random()
+	for _, name := range []string{repository + ":a", repository + ":b", stays} {
+		if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM scratch\nLABEL name="+name+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := driver.BuildImage(t.Context(), name, dir, "", io.Discard); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if err := driver.RemoveImages(t.Context(), repository); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]bool{repository + ":a": false, repository + ":b": false, stays: true} {
+		if _, err := driver.API().ImageInspect(t.Context(), name); (err == nil) != want {
+			t.Errorf("image %s: %v", name, err)
+		}
+	}
+}
+
 // The image's user stays if it is a number, and its volumes are scratch.
 func TestImageSettings(t *testing.T) {
 	t.Parallel()

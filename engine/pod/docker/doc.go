@@ -27,5 +27,5 @@
 // # What is left behind
 //
 // Everything that a driver makes in the engine carries the label of its installation, a random name kept in its folder. A server that was
-// killed leaves containers behind; the next driver to open the folder removes them. Images stay until RemoveImage.
+// killed leaves containers behind; the next driver to open the folder removes them. Images stay until RemoveImages.
 package docker

@@ -22,3 +22,6 @@ func (d *Driver) API() *client.Client { return d.api }
 func (d *Driver) Containers(ctx context.Context) (client.ContainerListResult, error) {
 	return d.api.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: d.ours()})
 }
+
+// RemoveImage removes one image by its name, whoever made it.
+func (d *Driver) RemoveImage(ctx context.Context, ref string) error { return d.removeImage(ctx, ref) }

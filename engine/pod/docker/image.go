@@ -189,15 +189,29 @@ func imageError(ctx context.Context, doing string, err error) error {
 	return fmt.Errorf("%w: %s: %w", pod.ErrImage, doing, err)
 }
 
-// RemoveImage removes an image that BuildImage made. One that is gone, or in use, is no error.
-func (d *Driver) RemoveImage(ctx context.Context, image string) error {
-	ref, err := normal(image)
+// RemoveImages removes the images of a repository that BuildImage made for this installation. One that a container is made of stays.
+func (d *Driver) RemoveImages(ctx context.Context, repository string) error {
+	named, err := reference.ParseNormalizedNamed(repository)
 	if err != nil {
-		return err
+		return fmt.Errorf("remove images %s: %w", repository, err)
 	}
-	_, err = d.api.ImageRemove(ctx, ref, client.ImageRemoveOptions{PruneChildren: true})
+	found, err := d.api.ImageList(ctx, client.ImageListOptions{Filters: d.ours().Add("reference", reference.FamiliarName(named))})
+	if err != nil {
+		return fmt.Errorf("remove images %s: %w", repository, err)
+	}
+	var faults []error
+	for _, image := range found.Items {
+		for _, tag := range image.RepoTags {
+			faults = append(faults, d.removeImage(ctx, tag))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+func (d *Driver) removeImage(ctx context.Context, ref string) error {
+	_, err := d.api.ImageRemove(ctx, ref, client.ImageRemoveOptions{PruneChildren: true})
 	if err != nil && !errdefs.IsNotFound(err) && !errdefs.IsConflict(err) {
-		return fmt.Errorf("remove image %s: %w", image, err)
+		return fmt.Errorf("remove image %s: %w", ref, err)
 	}
 	return nil
 }
