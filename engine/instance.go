@@ -136,7 +136,11 @@ func (p *pool) takeOut(i *instance, lived time.Duration) {
 
 // ended remembers why a pod ended that nobody had told to.
 func (p *pool) ended(i *instance, lived time.Duration) {
-	p.fault.ended(time.Now(), i.version, lived)
+	if i.version == p.active {
+		p.fault.ended(time.Now(), i.version, lived)
+	} else {
+		p.standInFailed = true
+	}
 	if err := i.pod.Err(); err != nil {
 		p.lastError = err.Error()
 	}

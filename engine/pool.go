@@ -45,6 +45,8 @@ type pool struct {
 	// lastError says why the last start failed or the last pod ended, until a start succeeds; failed is the version that did not start.
 	lastError string
 	failed    uint32
+	// standInFailed says that a pod of the version that serves in place of the active one did not start, or stay, either.
+	standInFailed bool
 	// room is closed when a slot is free again; nil if nobody wants to know.
 	room chan struct{}
 	// closed is why no more calls are taken.

@@ -35,6 +35,7 @@ func (p *pool) reconcile(ctx context.Context, app store.App, pods *sync.WaitGrou
 	p.decide(now, s)
 	p.takeBack()
 	p.begin(ctx, now, pods)
+	p.beginStandIn(ctx, pods)
 	p.letGo(ctx)
 	p.serveLine() // there may be more slots
 	if p.isIdle(now) {
@@ -46,16 +47,30 @@ func (p *pool) reconcile(ctx context.Context, app store.App, pods *sync.WaitGrou
 // giveUpOthers gives up the starts of versions that are not active any longer.
 func (p *pool) giveUpOthers() {
 	for _, c := range p.coming {
-		if c.version != p.active {
+		if c.version != p.active && c.version != p.standIn() {
 			c.cancel(errSuperseded)
 		}
 	}
 }
 
+// standIn answers the version that serves in place of the active one, which does not come up; 0 is none. It may get more pods meanwhile, as
+// long as they come up.
+func (p *pool) standIn() uint32 {
+	if !p.fault.of(p.active) || p.standInFailed {
+		return 0
+	}
+	for _, i := range p.pods {
+		if !i.leaving && i.version != p.active {
+			return i.version
+		}
+	}
+	return 0
+}
+
 // samples are what there is to do now. Calls in pods that drain are not counted: they want no other.
 func (p *pool) samples(now time.Time) samples {
 	s := samples{
-		running: p.serving() + p.startingOf(p.active),
+		running: p.serving() + len(p.coming),
 		waiting: p.waiting.length(),
 		queued:  p.queued(now),
 		arrived: p.arrivals.count(now),
@@ -118,19 +133,29 @@ func (p *pool) begin(ctx context.Context, now time.Time, pods *sync.WaitGroup) {
 	if p.fault.held(now, p.active, p.waiting.length() > 0) {
 		return
 	}
-	starting := p.startingOf(p.active)
 	atOnce := startsAtOnce
 	if p.fault.of(p.active) {
 		atOnce = 1
 	}
-	for range min(p.desired-p.servingOf(p.active), atOnce) - starting {
-		p.beginOne(ctx, pods)
+	for range min(p.desired-p.servingOf(p.active), atOnce) - p.startingOf(p.active) {
+		p.beginOne(ctx, p.active, pods)
 	}
 }
 
-func (p *pool) beginOne(ctx context.Context, pods *sync.WaitGroup) {
+// beginStandIn starts the pods that are missing of the version that serves in place of the active one.
+func (p *pool) beginStandIn(ctx context.Context, pods *sync.WaitGroup) {
+	version := p.standIn()
+	if version == 0 {
+		return
+	}
+	for range min(p.desired-p.serving(), startsAtOnce) - p.startingOf(version) {
+		p.beginOne(ctx, version, pods)
+	}
+}
+
+func (p *pool) beginOne(ctx context.Context, version uint32, pods *sync.WaitGroup) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	c := &coming{version: p.active, cancel: cancel}
+	c := &coming{version: version, cancel: cancel}
 	p.coming = append(p.coming, c)
 	p.tellRoom()
 	pods.Go(func() {

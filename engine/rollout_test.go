@@ -120,3 +120,38 @@ func TestUnreachablePodDoesNotComeBack(t *testing.T) {
 		end()
 	})
 }
+
+func TestVersionThatServesInPlaceOfABrokenOneGrows(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, b *bench) {
+		b.shelf.publish(store.Config{MaxConcurrency: 1})
+		b.target(t)
+		var worse atomic.Bool
+		b.starting = func(_ context.Context, spec pod.Spec) error {
+			if spec.Version == 2 || worse.Load() {
+				return errors.New("exit status 1")
+			}
+			return nil
+		}
+		b.shelf.publish(store.Config{MaxConcurrency: 1})
+		synctest.Wait()
+		release := make(chan struct{})
+		end := b.holdMany(t, 3, release)
+		c := b.census(t.Context(), testApp)
+		if c.Ready != 3 || c.InFlight != 3 || !slices.Equal(c.Serving, []uint32{1}) || c.Failed != 2 {
+			t.Errorf("census: %+v, want three pods of the version that comes up", c)
+		}
+		worse.Store(true)
+		started := b.driver.Started()
+		more := b.holdMany(t, 1, release)
+		elapse(time.Minute)
+		if got := b.driver.Started() - started; got > 7 {
+			t.Errorf("%d starts in a minute when none comes up", got)
+		}
+		close(release)
+		end()
+		more()
+		if target := b.target(t); target.Version != 1 {
+			t.Errorf("call went to %+v", target)
+		}
+	})
+}

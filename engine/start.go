@@ -108,10 +108,12 @@ func (p *pool) started(ctx context.Context, c *coming, i *instance) {
 	defer p.mu.Unlock()
 	defer signal(p.poke)
 	p.noLongerComing(c)
-	p.fault.started()
-	p.lastError, p.failed = "", 0
 	p.used = time.Now()
 	p.pods = append(p.pods, i)
+	if c.version == p.active {
+		p.fault.started()
+		p.lastError, p.failed, p.standInFailed = "", 0, false
+	}
 	if p.closed != nil || ctx.Err() != nil { // given up while the pod came up
 		p.retire(i, 0)
 		return
@@ -128,8 +130,12 @@ func (p *pool) notStarted(ctx context.Context, c *coming, err error) {
 	if reason := context.Cause(ctx); errors.Is(reason, errSuperseded) || p.closed != nil {
 		return
 	}
-	p.fault.startFailed(time.Now(), c.version, err)
-	p.lastError, p.failed = err.Error(), c.version
+	if c.version == p.active {
+		p.fault.startFailed(time.Now(), c.version, err)
+		p.lastError, p.failed = err.Error(), c.version
+	} else {
+		p.standInFailed = true
+	}
 	if p.serving() == 0 && len(p.coming) == 0 {
 		p.refuse(err)
 	}
