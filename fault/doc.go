@@ -12,5 +12,8 @@
 //   - the pod's own log of calls: a call that it saw twice must be explained by a fault in between, or by the answer it gave itself
 //   - an idempotency key stands for one execution
 //
+// Without any fault of the platform an app's pods come and go as well: its versions and its scaling are changed under constant traffic, of which no call may
+// fail and no WebSocket may end before its pod has drained (traffic.go).
+//
 // The short form runs with every `go test`; -long runs more of everything, and -soak sets how long the soak takes.
 package fault

@@ -36,14 +36,18 @@ type Traffic struct {
 
 // Answer is what became of one call.
 type Answer struct {
-	Surface string
-	Sent    time.Time
-	Took    time.Duration
+	Surface        string
+	Sent, Answered time.Time
+	// Inside is how long it was to stay in its pod.
+	Inside time.Duration
 	// Version is what the pod said it was.
 	Version string
 	// Fault is why there is no answer.
 	Fault error
 }
+
+// beyond is what the call took beside its time in the pod.
+func (a Answer) beyond() time.Duration { return a.Answered.Sub(a.Sent) - a.Inside }
 
 // Cut is the end of a WebSocket that its client did not want.
 type Cut struct {
@@ -52,8 +56,8 @@ type Cut struct {
 }
 
 const (
-	// callTime is how long a call stays in its pod.
-	callTime = 20 * time.Millisecond
+	// callTime is how long a call stays in its pod, longTime how long one of twenty direct calls does, so that some are always under way.
+	callTime, longTime = 20 * time.Millisecond, time.Second
 	// echoPause is between two messages of a socket.
 	echoPause = 200 * time.Millisecond
 )
@@ -75,22 +79,29 @@ func (tr *Traffic) Run(ctx, life context.Context) {
 			callers.Wait()
 			return
 		}
-		callers.Go(func() { tr.call(life, "direct", tr.callDirect) })
+		inside := callTime
+		if n%20 == 10 {
+			inside = longTime
+		}
+		callers.Go(func() { tr.call(life, "direct", inside, tr.callDirect) })
 		if n%20 == 0 {
-			callers.Go(func() { tr.call(life, "Invoke", tr.callInvoke) })
+			callers.Go(func() { tr.call(life, "Invoke", callTime, tr.callInvoke) })
 		}
 		if n%40 == 0 {
-			callers.Go(func() { tr.call(life, "InvokeAsync", tr.callAsync) })
+			callers.Go(func() { tr.call(life, submission, 0, tr.callAsync) })
 		}
 	}
 }
 
-func (tr *Traffic) call(ctx context.Context, surface string, make func(context.Context) (string, error)) {
+// submission is the surface that answers before the call is made.
+const submission = "InvokeAsync"
+
+func (tr *Traffic) call(ctx context.Context, surface string, inside time.Duration, make func(context.Context, time.Duration) (string, error)) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	a := Answer{Surface: surface, Sent: time.Now()}
-	a.Version, a.Fault = make(ctx)
-	a.Took = time.Since(a.Sent)
+	a := Answer{Surface: surface, Sent: time.Now(), Inside: inside}
+	a.Version, a.Fault = make(ctx, inside)
+	a.Answered = time.Now()
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	tr.answers = append(tr.answers, a)
@@ -99,8 +110,8 @@ func (tr *Traffic) call(ctx context.Context, surface string, make func(context.C
 func (tr *Traffic) host() string { return tr.App + "-" + organization + ".ignite.localhost" }
 
 // callDirect posts, because a client repeats a GET by itself when its connection breaks.
-func (tr *Traffic) callDirect(ctx context.Context) (version string, err error) {
-	url := fmt.Sprintf("%s/version?wait=%v", tr.Client.base, callTime)
+func (tr *Traffic) callDirect(ctx context.Context, inside time.Duration) (version string, err error) {
+	url := fmt.Sprintf("%s/version?wait=%v", tr.Client.base, inside)
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader("which"))
 	if err != nil {
 		return "", err
@@ -119,15 +130,15 @@ func (tr *Traffic) callDirect(ctx context.Context) (version string, err error) {
 	return string(body), err
 }
 
-func (tr *Traffic) request() *ignitev1.InvokeRequest {
+func (tr *Traffic) request(inside time.Duration) *ignitev1.InvokeRequest {
 	return &ignitev1.InvokeRequest{OrganizationName: organization, AppName: tr.App,
-		Http: &ignitev1.HttpContext{Path: "/version", Query: fmt.Sprintf("wait=%v", callTime)}}
+		Http: &ignitev1.HttpContext{Path: "/version", Query: fmt.Sprintf("wait=%v", inside)}}
 }
 
-func (tr *Traffic) callInvoke(ctx context.Context) (version string, err error) {
+func (tr *Traffic) callInvoke(ctx context.Context, inside time.Duration) (version string, err error) {
 	ctx, cancel := tr.Client.call(ctx, patience)
 	defer cancel()
-	stream, err := tr.Client.api.Invoke(ctx, tr.request())
+	stream, err := tr.Client.api.Invoke(ctx, tr.request(inside))
 	if err != nil {
 		return "", err
 	}
@@ -151,8 +162,8 @@ func (tr *Traffic) callInvoke(ctx context.Context) (version string, err error) {
 }
 
 // callAsync only submits; Unfinished follows.
-func (tr *Traffic) callAsync(ctx context.Context) (version string, err error) {
-	id, err := tr.Client.Submit(ctx, tr.request())
+func (tr *Traffic) callAsync(ctx context.Context, _ time.Duration) (version string, err error) {
+	id, err := tr.Client.Submit(ctx, tr.request(longTime))
 	if err == nil {
 		tr.mu.Lock()
 		defer tr.mu.Unlock()

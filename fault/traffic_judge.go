@@ -26,7 +26,7 @@ func (tr *Traffic) Judge(stages []Stage, drain time.Duration) (table string, fau
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	var text strings.Builder
-	fmt.Fprintf(&text, "%d calls, %d executions, %d echoes over WebSockets, %d sockets cut\n", len(tr.answers), len(tr.ids), tr.echoes, len(tr.cuts))
+	fmt.Fprintf(&text, "%d calls, %d executions, %d echoes over WebSockets, %d sockets ended with the pods they were drained with\n", len(tr.answers), len(tr.ids), tr.echoes, len(tr.cuts))
 	for i, s := range stages {
 		until := time.Now()
 		if i+1 < len(stages) {
@@ -37,7 +37,7 @@ func (tr *Traffic) Judge(stages []Stage, drain time.Duration) (table string, fau
 	}
 	for _, a := range tr.answers {
 		if a.Fault != nil {
-			faults = append(faults, fmt.Errorf("%s, sent %s, after %v: %w", a.Surface, during(stages, a.Sent), a.Took.Round(time.Millisecond), a.Fault))
+			faults = append(faults, fmt.Errorf("%s, sent %s, after %v: %w", a.Surface, during(stages, a.Sent), a.Answered.Sub(a.Sent).Round(time.Millisecond), a.Fault))
 		}
 	}
 	for _, c := range tr.cuts {
@@ -48,12 +48,13 @@ func (tr *Traffic) Judge(stages []Stage, drain time.Duration) (table string, fau
 	return text.String(), faults
 }
 
-// tell is a line of the table: how long the stage took, and the calls that were sent from its begin to the next one's.
+// tell is a line of the table: how long the stage took, and what the calls that were sent from its begin to the next one's took beside their time in
+// the pod.
 func (tr *Traffic) tell(s Stage, until time.Time) string {
 	var took []time.Duration
 	for _, a := range tr.answers {
-		if a.Surface != "InvokeAsync" && !a.Sent.Before(s.Began) && a.Sent.Before(until) {
-			took = append(took, a.Took)
+		if a.Surface != submission && !a.Sent.Before(s.Began) && a.Sent.Before(until) {
+			took = append(took, a.beyond())
 		}
 	}
 	if len(took) == 0 {
@@ -71,7 +72,7 @@ func (tr *Traffic) tell(s Stage, until time.Time) string {
 func (tr *Traffic) firstOf(s Stage) string {
 	var first time.Time
 	for _, a := range tr.answers {
-		if at := a.Sent.Add(a.Took); a.Version != "" && a.Version == s.Version && at.After(s.Began) && (first.IsZero() || at.Before(first)) {
+		if at := a.Answered; a.Version != "" && a.Version == s.Version && at.After(s.Began) && (first.IsZero() || at.Before(first)) {
 			first = at
 		}
 	}
