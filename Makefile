@@ -40,6 +40,7 @@ run: build ## Run Ignite here with the two example apps deployed
 test: ## Run every test, race detector on, the short form of the fault suite among them
 	go test -race -shuffle=on -timeout 12m $$(go list ./... | grep -v /fault)
 	cd examples/stream && go test -race ./...
+	cd examples/go-function && go test -race ./...
 	go test -race -count=1 -parallel 8 -timeout 15m -v ./fault
 
 .PHONY: fault

@@ -162,6 +162,8 @@ func TestExamples(t *testing.T) {
 	hello, stream := must(Pack(filepath.Join(examples, "hello"))), must(Pack(filepath.Join(examples, "stream")))
 	expect(t, b.Check(pythonCode, hello), "")
 	expect(t, b.Check(procfileCode, stream), "")
+	expect(t, b.Check(procfileCode, must(Pack(filepath.Join(examples, "node")))), "")
+	expect(t, b.Check(goCode, must(Pack(filepath.Join(examples, "go-function")))), "")
 	artifact, log, err := b.Build(t.Context(), procfileCode, stream, io.Discard)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, log)
