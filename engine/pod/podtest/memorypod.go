@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"dodil.io/ignite/engine/pod"
+	"dodil.io/ignite/engine/pod/logs"
+	"dodil.io/ignite/engine/pod/probe"
 )
 
 // defaultPort is that of an app that declares none.
@@ -19,34 +21,34 @@ const defaultPort = 80
 
 // MemoryPod is a pod of a Memory driver.
 type MemoryPod struct {
-	spec   pod.Spec
+	spec pod.Spec
+	log  logs.Tail
+	// addr and server are there once it serves.
 	addr   *url.URL
 	server *http.Server
-	forget func(*MemoryPod)
 	// end tells run to stop serving, with nil for a stop and the reason for a crash; only the first counts.
 	end  chan error
 	done chan struct{}
 
 	mu  sync.Mutex
 	err error
-	log []string
 }
 
-func newMemoryPod(spec pod.Spec, address string, handler http.Handler, forget func(*MemoryPod)) *MemoryPod {
-	return &MemoryPod{
-		spec:   spec,
-		addr:   &url.URL{Scheme: "http", Host: address},
-		server: &http.Server{Handler: handler},
-		forget: forget,
-		end:    make(chan error, 1),
-		done:   make(chan struct{}),
-	}
+func newMemoryPod(spec pod.Spec) *MemoryPod {
+	return &MemoryPod{spec: spec, end: make(chan error, 1), done: make(chan struct{})}
+}
+
+type podKey struct{}
+
+// PodOf answers the pod that a Program is run for, from the context that it is given.
+func PodOf(ctx context.Context) *MemoryPod {
+	p, _ := ctx.Value(podKey{}).(*MemoryPod)
+	return p
 }
 
 // run serves until the pod is stopped or crashes, and returns when everything of it is gone but handlers that ignore the end of
 // their request's context.
 func (p *MemoryPod) run(listener net.Listener) {
-	defer close(p.done)
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = p.server.Serve(listener) }) // ends with http.ErrServerClosed, by our own doing
 	err := <-p.end
@@ -56,9 +58,21 @@ func (p *MemoryPod) run(listener net.Listener) {
 	_ = p.server.Close() // the connections' own errors; they are gone either way
 	serving.Wait()
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.err = err
-	p.mu.Unlock()
-	p.forget(p)
+}
+
+// awaitReady asks at the health path, if there is one.
+func (p *MemoryPod) awaitReady(ctx context.Context, dial pod.Dial) error {
+	return probe.Pod{
+		Addr:           p.addr,
+		HealthPath:     p.spec.HealthPath,
+		HealthOptional: p.spec.HealthOptional,
+		Queued:         true,
+		Exited:         p.done,
+		Dial:           dial,
+		ListenLimit:    probe.DefaultListenLimit,
+	}.Await(ctx)
 }
 
 // AddrOf answers the one address for every port of the Spec.
@@ -97,17 +111,11 @@ func (p *MemoryPod) Err() error {
 
 // Logf writes a line to the pod's log.
 func (p *MemoryPod) Logf(format string, args ...any) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.log = append(p.log, fmt.Sprintf(format, args...))
+	fmt.Fprintf(&p.log, format+"\n", args...)
 }
 
-// Logs answers all lines of Logf.
-func (p *MemoryPod) Logs() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return append([]string(nil), p.log...)
-}
+// Logs answers the last lines of Logf.
+func (p *MemoryPod) Logs() []string { return p.log.Lines() }
 
 // Stop lets calls finish within the spec's grace.
 func (p *MemoryPod) Stop(ctx context.Context) error {
@@ -128,11 +136,14 @@ func (p *MemoryPod) finish(err error) {
 	}
 }
 
+// gone waits for the end of the pod, or of ctx: one that has ended before wins, so that the answer does not depend on who is quicker.
 func (p *MemoryPod) gone(ctx context.Context) error {
-	select {
-	case <-p.done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("stop pod %s: %w", p.spec.Name, context.Cause(ctx))
+	if ctx.Err() == nil {
+		select {
+		case <-p.done:
+			return nil
+		case <-ctx.Done():
+		}
 	}
+	return fmt.Errorf("stop pod %s: %w", p.spec.Name, context.Cause(ctx))
 }

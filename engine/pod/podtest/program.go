@@ -1,7 +1,6 @@
 package podtest
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -12,10 +11,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"strconv"
-	"strings"
-	"sync/atomic"
 	"syscall"
-	"time"
 )
 
 // The variables by which the suite tells RunProgram what to do.
@@ -88,7 +84,7 @@ func serve() int {
 	}
 	fmt.Fprintln(os.Stdout, "I serve")
 	end := make(chan int)
-	go func() { _ = http.Serve(listener, programHandler(end)) }() // ends with the process
+	go func() { _ = http.Serve(listener, handler(process{end})) }() // ends with the process
 	return <-end
 }
 
@@ -103,78 +99,12 @@ func listen() (net.Listener, error) {
 	return net.FileListener(os.NewFile(3, "socket"))
 }
 
-func programHandler(end chan<- int) http.Handler {
-	mux := http.NewServeMux()
-	released := make(chan struct{}, 1)
-	var looked atomic.Int32
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
-	mux.HandleFunc("/healthy-at-third-look", func(w http.ResponseWriter, _ *http.Request) {
-		if looked.Add(1) < 3 {
-			w.WriteHeader(http.StatusServiceUnavailable)
-		}
-	})
-	mux.HandleFunc("/looks", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, looked.Load()) })
-	mux.HandleFunc("/never-healthy", http.NotFound)
-	mux.HandleFunc("/environment", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, strings.Join(os.Environ(), "\n")) })
-	mux.HandleFunc("/folder", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, workingDirectory()) })
-	mux.HandleFunc("/log", func(_ http.ResponseWriter, r *http.Request) { fmt.Fprintln(os.Stdout, r.URL.Query().Get("line")) })
-	mux.HandleFunc("/crash", func(_ http.ResponseWriter, r *http.Request) {
-		end <- exitCode
-		<-r.Context().Done()
-	})
-	mux.HandleFunc("/child", startChild)
-	mux.HandleFunc("/stream", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, "one")
-		_ = http.NewResponseController(w).Flush()
-		<-released
-		fmt.Fprint(w, "two")
-	})
-	mux.HandleFunc("/read", readFile)
-	mux.HandleFunc("/write", writeFile)
-	mux.HandleFunc("/dial", dial)
-	mux.HandleFunc("/allocate", allocate)
-	mux.HandleFunc("/release", func(http.ResponseWriter, *http.Request) { released <- struct{}{} })
-	return mux
-}
+// process is the world of a program that is one.
+type process struct{ end chan<- int }
 
-// readFile, writeFile and dial say what came of it: tests of confinement ask for what must fail.
-func readFile(w http.ResponseWriter, r *http.Request) {
-	content, err := os.ReadFile(r.URL.Query().Get("file"))
-	if err != nil {
-		content = []byte(err.Error())
-	}
-	_, _ = w.Write(content)
-}
+func (process) environment() []string { return os.Environ() }
 
-func writeFile(w http.ResponseWriter, r *http.Request) {
-	if err := os.WriteFile(r.URL.Query().Get("file"), []byte("x"), 0o600); err != nil {
-		fmt.Fprint(w, err)
-		return
-	}
-	fmt.Fprint(w, "written")
-}
-
-func dial(w http.ResponseWriter, r *http.Request) {
-	conn, err := net.DialTimeout("tcp", r.URL.Query().Get("address"), time.Second)
-	if err != nil {
-		fmt.Fprint(w, err)
-		return
-	}
-	defer conn.Close()
-	fmt.Fprint(w, "connected")
-}
-
-// allocate takes memory and uses it, since what is not used is not counted.
-func allocate(w http.ResponseWriter, r *http.Request) {
-	megabytes, err := strconv.Atoi(r.URL.Query().Get("mb"))
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	fmt.Fprint(w, len(bytes.Repeat([]byte{1}, megabytes<<20)))
-}
-
-func workingDirectory() string {
+func (process) folder() string {
 	dir, err := os.Getwd()
 	if err != nil {
 		return err.Error()
@@ -182,14 +112,16 @@ func workingDirectory() string {
 	return dir
 }
 
-// startChild starts this program again as one that hangs, holding a lifeline to the address asked for; "alone" makes it leave the process group.
-func startChild(w http.ResponseWriter, r *http.Request) {
+func (process) print(line string) { fmt.Fprintln(os.Stdout, line) }
+
+func (p process) crash() { p.end <- exitCode }
+
+// child starts this program again as one that hangs.
+func (process) child(lifeline string, alone bool) error {
 	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), behaviourVariable+"="+hangs, lifelineVariable+"="+r.URL.Query().Get("lifeline"))
-	child.SysProcAttr = &syscall.SysProcAttr{Setsid: r.URL.Query().Has("alone")}
-	if err := child.Start(); err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-	}
+	child.Env = append(os.Environ(), behaviourVariable+"="+hangs, lifelineVariable+"="+lifeline)
+	child.SysProcAttr = &syscall.SysProcAttr{Setsid: alone}
+	return child.Start()
 }
 
 // ServingEnv is the environment in which RunProgram serves. For tests of a driver beside the suite.

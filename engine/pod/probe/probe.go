@@ -37,6 +37,8 @@ type Pod struct {
 	Queued bool
 	// Exited is closed when there is nothing to wait for any longer.
 	Exited <-chan struct{}
+	// Dial reaches Addr; nil is the network's.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// ListenLimit is how long it may take until something listens; what listens may take longer to become healthy.
 	ListenLimit time.Duration
 }
@@ -121,12 +123,20 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 func (p Pod) connect(ctx context.Context) error {
-	dialer := net.Dialer{Timeout: tryLimit}
-	conn, err := dialer.DialContext(ctx, "tcp4", p.Addr.Host)
+	ctx, cancel := context.WithTimeout(ctx, tryLimit)
+	defer cancel()
+	conn, err := p.dial()(ctx, "tcp4", p.Addr.Host)
 	if err != nil {
 		return err
 	}
 	return conn.Close()
+}
+
+func (p Pod) dial() func(ctx context.Context, network, address string) (net.Conn, error) {
+	if p.Dial != nil {
+		return p.Dial
+	}
+	return new(net.Dialer).DialContext
 }
 
 func (p Pod) health(ctx context.Context) error {
@@ -136,7 +146,7 @@ func (p Pod) health(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	transport := &http.Transport{DisableKeepAlives: true}
+	transport := &http.Transport{DialContext: p.dial(), DisableKeepAlives: true}
 	response, err := transport.RoundTrip(request)
 	if err != nil {
 		return err
