@@ -66,12 +66,18 @@ func (p *pool) count(c *pod.Census) {
 	}
 	for _, i := range p.pods {
 		c.InFlight += i.used
-		if i.leaving {
+		switch {
+		case i.thawing:
+			c.Starting++
+		case i.frozen:
+			c.Frozen++
+			c.FrozenBytes += i.frozenBytes
+		case i.leaving:
 			c.Draining++
-			continue
+		default:
+			c.Ready++
+			c.Serving = append(c.Serving, i.version)
 		}
-		c.Ready++
-		c.Serving = append(c.Serving, i.version)
 	}
 	slices.Sort(c.Serving)
 	c.Serving = slices.Compact(c.Serving)

@@ -33,6 +33,8 @@ type dispatcher struct {
 	maxHeld      int
 	maxHeldBytes int64
 	held         *places
+	// warm is what frozen pods hold.
+	warm warm
 	// uses are the artifacts that pods run, and trials the pods that belong to no app's pool.
 	uses   uses
 	trials trials
@@ -67,6 +69,7 @@ func newDispatcher(c Config, apps catalog) *dispatcher {
 		maxHeldBytes: c.MaxHeldBytes,
 		held:         newPlaces(c.MaxHeldAll, c.MaxHeldBytesAll),
 		trials:       newTrials(),
+		warm:         warm{most: c.WarmPoolBytes},
 		log:          c.Logger,
 		fresh:        make(chan struct{}, 1),
 		draining:     make(chan struct{}),

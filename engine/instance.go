@@ -27,6 +27,9 @@ type instance struct {
 	deadline time.Time
 	// condemned says that it must not come back, and over that it cannot any more.
 	condemned, over bool
+	// frozen says that it rests (rest.go), thawing that it is to come back from there.
+	frozen, thawing bool
+	frozenBytes     int64
 	// moved tells live that there may be a reason to end.
 	moved chan struct{}
 	// outOfService is closed when calls that are still in it must let go.
@@ -63,6 +66,9 @@ func (p *pool) live(ctx context.Context, c *coming) {
 	p.started(ctx, c, i)
 	p.log.InfoContext(ctx, "pod started", p.attrs(i)...)
 	p.serve(ctx, i)
+	for p.rest(ctx, i) {
+		p.serve(ctx, i)
+	}
 	p.takeOut(i, time.Since(ready))
 	p.stop(ctx, i.pod, p.attrs(i)...)
 	p.tellEnd(ctx, i, time.Since(ready))
@@ -82,7 +88,7 @@ func (p *pool) tellEnd(ctx context.Context, i *instance, lived time.Duration) {
 func (p *pool) serve(ctx context.Context, i *instance) {
 	for {
 		left, over := p.timeLeft(i)
-		if over || !wake(ctx, i, left) {
+		if over || !await(ctx, i, left) {
 			return
 		}
 	}
@@ -100,8 +106,8 @@ func (p *pool) timeLeft(i *instance) (left time.Duration, over bool) {
 	return left, i.over
 }
 
-// wake waits until the pod has moved or the time is up; false if it ended, or has to.
-func wake(ctx context.Context, i *instance, left time.Duration) bool {
+// await waits until the pod has moved or the time is up; false if it ended, or has to.
+func await(ctx context.Context, i *instance, left time.Duration) bool {
 	var up <-chan time.Time
 	if left < forever {
 		timer := time.NewTimer(left)
@@ -167,10 +173,20 @@ func (p *pool) retire(i *instance, patience time.Duration) {
 
 // restore puts a pod back into service that finishes its calls, if it can; it is as good as new, and there at once.
 func (p *pool) restore(i *instance) bool {
-	if !i.leaving || i.over || i.condemned || isClosed(i.pod.Done()) {
+	if !i.leaving || i.over || i.frozen || i.condemned || isClosed(i.pod.Done()) {
 		return false
 	}
 	i.leaving = false
+	signal(i.moved)
+	return true
+}
+
+// wake thaws a pod that is frozen; it is in service in a moment.
+func (p *pool) wake(i *instance) bool {
+	if !i.frozen || i.thawing || isClosed(i.pod.Done()) {
+		return false
+	}
+	i.thawing = true
 	signal(i.moved)
 	return true
 }

@@ -120,7 +120,7 @@ func (p *pool) enter(active uint32, e *errand) (*instance, *waiter, error) {
 		return on, nil, nil
 	}
 	serving := p.serving() > 0
-	if !serving && len(p.coming) == 0 {
+	if !serving && p.arriving() == 0 {
 		if err := p.fault.refusal(now, active); err != nil {
 			return nil, nil, err
 		}
@@ -245,6 +245,7 @@ func (p *pool) close(err error, patience time.Duration) {
 	}
 	for _, i := range p.pods {
 		p.retire(i, patience)
+		signal(i.moved) // it may be frozen
 	}
 	signal(p.poke)
 }

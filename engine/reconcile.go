@@ -70,7 +70,7 @@ func (p *pool) standIn() uint32 {
 // samples are what there is to do now. Calls in pods that drain are not counted: they want no other.
 func (p *pool) samples(now time.Time) samples {
 	s := samples{
-		running: p.serving() + len(p.coming),
+		running: p.serving() + p.arriving(),
 		waiting: p.waiting.length(),
 		queued:  p.queued(now),
 		arrived: p.arrivals.count(now),
@@ -105,9 +105,25 @@ func (p *pool) servingOf(version uint32) int {
 	return n
 }
 
-// startingOf counts the starts of version that are under way.
+// arriving counts the starts that are under way, and the pods that are being thawed.
+func (p *pool) arriving() int {
+	n := len(p.coming)
+	for _, i := range p.pods {
+		if i.thawing {
+			n++
+		}
+	}
+	return n
+}
+
+// startingOf counts the starts of version that are under way, and its pods that are being thawed.
 func (p *pool) startingOf(version uint32) int {
 	n := 0
+	for _, i := range p.pods {
+		if i.thawing && i.version == version {
+			n++
+		}
+	}
 	for _, c := range p.coming {
 		if c.version == version {
 			n++
@@ -116,7 +132,7 @@ func (p *pool) startingOf(version uint32) int {
 	return n
 }
 
-// takeBack puts pods of the active version back into service that finish their calls, before any is started: after a rollback, and when
+// takeBack puts pods of the active version back into service that finish their calls, or are frozen, before any is started: after a rollback, and when
 // calls come again while their number goes down.
 func (p *pool) takeBack() {
 	missing := p.desired - p.servingOf(p.active)
@@ -124,6 +140,12 @@ func (p *pool) takeBack() {
 		if missing > 0 && i.version == p.active && p.restore(i) {
 			missing--
 			signal(p.poke) // its calls are demand again
+		}
+	}
+	missing -= p.startingOf(p.active)
+	for _, i := range p.pods {
+		if missing > 0 && i.version == p.active && p.wake(i) {
+			missing--
 		}
 	}
 }
@@ -189,7 +211,7 @@ func (p *pool) drain(ctx context.Context, but int, meant func(*instance) bool) {
 
 // isIdle reports whether the pool has nothing left to keep or to tell.
 func (p *pool) isIdle(now time.Time) bool {
-	return p.desired == 0 && len(p.pods) == 0 && len(p.coming) == 0 && p.lastError == "" &&
+	return p.desired == 0 && len(p.pods) == 0 && p.arriving() == 0 && p.lastError == "" &&
 		p.waiting.length() == 0 && now.Sub(p.used) >= linger
 }
 

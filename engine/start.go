@@ -136,7 +136,7 @@ func (p *pool) notStarted(ctx context.Context, c *coming, err error) {
 	} else {
 		p.standInFailed = true
 	}
-	if p.serving() == 0 && len(p.coming) == 0 {
+	if p.serving() == 0 && p.arriving() == 0 {
 		p.refuse(err)
 	}
 	p.tellRoom() // fewer pods come than who counted on them was told

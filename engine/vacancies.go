@@ -34,7 +34,7 @@ func (p *pool) roomUnless(now bool) <-chan struct{} {
 
 // offerRoom wakes who waits for room if there may be some: a free slot, or no pod, so that a new one would be started.
 func (p *pool) offerRoom() {
-	if p.free() != nil || p.serving() == 0 || len(p.coming) > 0 {
+	if p.free() != nil || p.serving() == 0 || p.arriving() > 0 {
 		p.tellRoom()
 	}
 }
