@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -14,35 +15,58 @@ import (
 // isNotRunning says that a container has exited, or was removed, before it could be asked for something.
 func isNotRunning(err error) bool { return errdefs.IsConflict(err) || errdefs.IsNotFound(err) }
 
+var errEnding = errors.New("the pod is ending")
+
 // Freeze stops every process of the container where it is.
 func (c *container) Freeze(ctx context.Context) error {
+	if err := c.beginFreeze(); err != nil {
+		return fmt.Errorf("freeze pod %s: %w", c.spec.Name, err)
+	}
 	if _, err := c.driver.api.ContainerPause(ctx, c.id, client.ContainerPauseOptions{}); err != nil {
 		return fmt.Errorf("freeze pod %s: %w", c.spec.Name, err)
 	}
-	c.setFrozen(true)
+	return nil
+}
+
+// beginFreeze counts the pod as frozen from before it is, so that a Stop which comes meanwhile thaws it.
+func (c *container) beginFreeze() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopping || closed(c.exited) {
+		return errEnding
+	}
+	c.frozen = true
 	return nil
 }
 
 // Thaw lets them go on.
 func (c *container) Thaw(ctx context.Context) error {
-	if _, err := c.driver.api.ContainerUnpause(ctx, c.id, client.ContainerUnpauseOptions{}); err != nil {
+	if closed(c.exited) {
+		return fmt.Errorf("thaw pod %s: %w", c.spec.Name, errEnding)
+	}
+	if err := c.unpause(ctx); err != nil {
 		return fmt.Errorf("thaw pod %s: %w", c.spec.Name, err)
 	}
-	c.setFrozen(false)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.frozen = false
 	return nil
 }
 
-func (c *container) setFrozen(frozen bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.frozen = frozen
+// unpause is satisfied with a container that was not paused, or did not come to be.
+func (c *container) unpause(ctx context.Context) error {
+	_, err := c.driver.api.ContainerUnpause(ctx, c.id, client.ContainerUnpauseOptions{})
+	if isNotRunning(err) {
+		return nil
+	}
+	return err
 }
 
 // thawToEnd is for a pod that is to be stopped: what is frozen takes no signal.
 func (c *container) thawToEnd() {
 	ctx, cancel := cleanup()
 	defer cancel()
-	if err := c.Thaw(ctx); err != nil && !isNotRunning(err) {
+	if err := c.unpause(ctx); err != nil {
 		c.logger.Warn("a frozen pod cannot be told to end", slog.Any("error", err))
 	}
 }

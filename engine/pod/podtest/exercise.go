@@ -55,6 +55,8 @@ func Exercise(t *testing.T, subject Subject) {
 		"close":                      suite.closeStopsAll,
 		"close during start":         suite.closeDuringStart,
 		"stream":                     suite.stream,
+		"ports":                      suite.ports,
+		"freeze":                     suite.freeze,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
