@@ -55,15 +55,16 @@ func (d *dispatcher) census(ctx context.Context, ref store.AppRef) pod.Census {
 	return c
 }
 
-// count fills in what the pool knows.
+// count fills in what the pool knows: it adds pods and calls to those that are counted already.
 func (p *pool) count(c *pod.Census) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c.Starting, c.Desired, c.LastError = len(p.coming), p.desired, p.lastError
-	c.Waiting, c.Queued = p.waiting.length(), p.queued(time.Now())
+	c.Desired, c.Queued, c.LastError = p.desired, p.queued(time.Now()), p.lastError
 	if p.failed == p.active {
 		c.Failed = p.failed
 	}
+	c.Starting += len(p.coming)
+	c.Waiting += p.waiting.length()
 	for _, i := range p.pods {
 		c.InFlight += i.used
 		switch {

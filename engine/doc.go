@@ -64,15 +64,34 @@
 //
 // An app that is used has a pool:
 //
-//	call ──► slot free? ──yes──► pod          pod:  starting ──► in service ──► draining ──► stopped
-//	            │ no              ▲                    │              │ exits         ▲
-//	            ▼                 │                    ▼              └───────────────┘
-//	          line, first in, first out              failed: all who wait get the reason, and for a while (1 s, doubling
-//	                                                 to 30 s) all who come; an older version in service goes on instead
+//	call ──► slot free? ──yes──► pod      pod:  starting ──► in service ◄──► draining ──► stopped
+//	            │ no              ▲                 │          ▲      │ exits    │           ▲
+//	            ▼                 │                 ▼          │      └──────────┼───────────┤
+//	          line, first in, first out          failed        └──── frozen ◄────┘ idle      │
+//	                                                                    └────────────────────┘ no room
 //
-// One start serves all who wait. A published version comes up first, then gets the calls, then the pods of the old one drain:
-// no new calls, those in them may take the app's timeout. How many pods there are is decided by desired (scale.go), a pure
-// function; between 0 and 1 now. An app that was deleted and made again under its name has another pool.
+// A call gets the pod with the fewest calls, never more than max_concurrency at a time, or waits. What waits is bounded by count and by what is in memory of
+// it (places.go), for the app and for the process; over that it is pod.ErrBusy. Starts are shared by all who wait. A start that failed is told to all who wait,
+// unless other pods serve or come, and for a while (1 s, doubling to 30 s) to all who come.
+//
+// A pod that drains gets no more calls, those in it may take the app's timeout. If it is wanted again meanwhile it comes back at once. When it is empty
+// it is frozen where its driver can do that, and there is room (warm.go), or stopped.
+//
+// A published version comes up beside the old one, as many pods of it as are wanted, and for each that is ready one of the old drains; for that time there may be
+// twice as many as the app may have. A version that does not come up is tried again and again, less and less often, and the old one serves, also with more pods than before. An app that was
+// deleted and made again under its name has another pool. A pool whose app is not used is forgotten: an app that is idle costs nothing here.
+//
+// # How many pods
+//
+// The keeper of a pool decides with desired (scale.go), a pure function of what was sampled and of the time, at every event that may change something and, while there
+// are calls, once a second. The app's scaling counts as it is now, not as it was when the version was published. In short:
+//
+//   - total calls a second in the last minute, or calls in flight and in line, by what one pod is meant to take; jobs in the queue count like calls that wait;
+//   - at least as many as give every call a slot, and at least one if there is any call;
+//   - not fewer than reserved, nor more than the app or the platform allows;
+//   - fewer only when no more were wanted for the whole scale-down period.
+//
+// What was put on the disk for an app leaves it when the app was idle for long (teardown.go); the next call brings it back.
 //
 // # Who goes first
 //
@@ -110,13 +129,14 @@
 // # Who owns which goroutine
 //
 //	Run ─┬─ dispatcher.run ─── keep, one for each pool ─── live, one for each pod from its start until it is gone
+//	     ├─ tearDown                                        takes what is idle from the disk
 //	     └─ worker.run ─┬─ renew                            renews all jobs in hand, then reviews their records
 //	                    ├─ listen, sweep                    find apps with work
 //	                    ├─ moveDue                          moves work whose time has come into the queue
 //	                    ├─ reap                             finds what a crash left without its counterpart
 //	                    └─ taker.run, one for each app ─── handle, one for each job
 //
-// Each waits for those to its right. Do runs on its caller's goroutine; questions and cancellations of other processes are answered on the
+// Each waits for those to its right. Do and Try run on their callers' goroutines, and Run waits for the pods of Try; questions and cancellations of other processes are answered on the
 // stream's. Stopping, Run refuses who waits (pod.ErrBusy), lets calls end within the drain time, cuts the rest with a cause that is
 // no failure, waits until they are handed back, and stops the pods last.
 //

@@ -159,6 +159,9 @@ func New(cfg Config) (*Engine, error) {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
 	dispatch := newDispatcher(cfg, cfg.Store)
+	if err := registerGauges(cfg.Metrics, dispatch); err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
 	return &Engine{config: cfg, dispatch: dispatch, worker: newWorker(cfg, dispatch, m), untaken: make(chan struct{})}, nil
 }
 

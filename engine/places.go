@@ -33,3 +33,10 @@ func (p *places) giveBack(bytes int64) {
 	p.calls--
 	p.bytes -= bytes
 }
+
+// taken is how many bytes of calls that wait are in memory.
+func (p *places) taken() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.bytes
+}
