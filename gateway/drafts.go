@@ -237,7 +237,8 @@ func hostTaken(err error) error {
 	if !ok {
 		return err
 	}
-	return newFault(codes.AlreadyExists, "another app owns the host name %s: choose another app name or port", taken.Host)
+	return newFault(codes.AlreadyExists, "the host name %s of port %d of app %s belongs to port %d of app %s: choose another app name or port",
+		taken.Host, taken.ForPort, taken.For, taken.Port, taken.Owner)
 }
 
 // lastBytes is the end of text, at most limit bytes of it.

@@ -15,6 +15,7 @@ const (
 	versionsCap, versionsPart       = 512 << 20, 4
 	hostsCap, hostsPart             = 32 << 20, 16
 	idempotencyCap, idempotencyPart = 1 << 30, 8 // some three million keys a day
+	usageCap, usagePart             = 64 << 20, 32
 	buildLogsCap, buildLogsPart     = 256 << 20, 8
 )
 
@@ -44,8 +45,8 @@ type buckets struct {
 	// The streams beneath their buckets, for what a key-value API has no words for.
 	appStream, versionStream, idempotency jetstream.Stream
 	// Streams of our own.
-	executions, payloads, buildLogs jetstream.Stream
-	code                            jetstream.ObjectStore
+	executions, payloads, buildLogs, usage jetstream.Stream
+	code                                   jetstream.ObjectStore
 }
 
 func makeBuckets(ctx context.Context, js jetstream.JetStream, o Options) (b buckets, err error) {
@@ -74,6 +75,9 @@ func makeBuckets(ctx context.Context, js jetstream.JetStream, o Options) (b buck
 		return buckets{}, err
 	}
 	if b.buildLogs, err = makeBuildLogs(ctx, js, o); err != nil {
+		return buckets{}, err
+	}
+	if b.usage, err = makeUsage(ctx, js, o); err != nil {
 		return buckets{}, err
 	}
 	b.code, err = makeCode(ctx, js, o)

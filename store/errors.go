@@ -33,15 +33,18 @@ var (
 // It is kept here because who checks code and who answers for it do not know each other.
 var ErrInvalidCode = errors.New("invalid code")
 
-// HostTakenError says who owns a host name; it is an ErrHostTaken.
+// HostTakenError says who owns a host name, and who wanted it; it is an ErrHostTaken.
 type HostTakenError struct {
-	Host  string
-	Owner AppRef
-	Port  uint32
+	Host string
+	// Owner's Port has it, and ForPort of For would have it too.
+	Owner   AppRef
+	Port    uint32
+	For     AppRef
+	ForPort uint32
 }
 
 func (e *HostTakenError) Error() string {
-	return fmt.Sprintf("host %s belongs to port %d of app %s: %s", e.Host, e.Port, e.Owner, ErrHostTaken)
+	return fmt.Sprintf("host %s of port %d of app %s belongs to port %d of app %s: %s", e.Host, e.ForPort, e.For, e.Port, e.Owner, ErrHostTaken)
 }
 
 func (e *HostTakenError) Unwrap() error { return ErrHostTaken }

@@ -63,8 +63,8 @@ func TestTranslateLetsNothingThrough(t *testing.T) {
 
 func TestHostTakenError(t *testing.T) {
 	t.Parallel()
-	err := &HostTakenError{Host: "a-b-c", Owner: AppRef{"c", "a-b"}, Port: 80}
-	if want := "host a-b-c belongs to port 80 of app c/a-b: host name taken"; err.Error() != want {
+	err := &HostTakenError{Host: "a-b-c", Owner: AppRef{"c", "a-b"}, Port: 80, For: AppRef{"b-c", "a"}, ForPort: 80}
+	if want := "host a-b-c of port 80 of app b-c/a belongs to port 80 of app c/a-b: host name taken"; err.Error() != want {
 		t.Errorf("error reads %q, want %q", err.Error(), want)
 	}
 	if !errors.Is(err, ErrHostTaken) {

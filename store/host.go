@@ -41,22 +41,34 @@ func (s *Store) claimHosts(ctx context.Context, v Version, hosts []string) error
 	if len(hosts) > len(ports) {
 		return fmt.Errorf("%d hosts for %d ports", len(hosts), len(ports))
 	}
-	for i, label := range hosts {
-		if label == "" {
-			continue
-		}
-		wanted := claim{Owner: v.AppRef, Incarnation: v.Incarnation, Port: ports[i], label: label}
-		if err := s.claim(ctx, wanted); err != nil {
-			return fmt.Errorf("claim host %q: %w", label, err)
+	// All are looked at before the first is claimed: a publication that is refused leaves no claim behind.
+	for _, step := range []func(context.Context, claim) error{s.claimable, s.claim} {
+		for i, label := range hosts {
+			if label == "" {
+				continue
+			}
+			wanted := claim{Owner: v.AppRef, Incarnation: v.Incarnation, Port: ports[i], label: label}
+			if err := step(ctx, wanted); err != nil {
+				return fmt.Errorf("claim host %q: %w", label, err)
+			}
 		}
 	}
 	return nil
 }
 
-func (s *Store) claim(ctx context.Context, wanted claim) error {
+// claimable reports as an error that wanted cannot be claimed as things stand.
+func (s *Store) claimable(ctx context.Context, wanted claim) error {
 	if !validLabel(wanted.label) {
 		return ErrInvalidName
 	}
+	held, err := s.heldClaim(ctx, wanted.label)
+	if err != nil {
+		return err
+	}
+	return s.mayTakeOver(ctx, held, wanted)
+}
+
+func (s *Store) claim(ctx context.Context, wanted claim) error {
 	for {
 		held, err := s.heldClaim(ctx, wanted.label)
 		if err != nil {
@@ -65,7 +77,7 @@ func (s *Store) claim(ctx context.Context, wanted claim) error {
 		if held.Owner == wanted.Owner && held.Incarnation == wanted.Incarnation && held.Port == wanted.Port {
 			return nil
 		}
-		if err := s.mayTakeOver(ctx, held, wanted.Owner); err != nil {
+		if err := s.mayTakeOver(ctx, held, wanted); err != nil {
 			return err
 		}
 		err = s.writeClaim(ctx, wanted, held.revision)
@@ -77,8 +89,8 @@ func (s *Store) claim(ctx context.Context, wanted claim) error {
 
 // mayTakeOver lets a claim be replaced by its own owner, or by anybody once its owner is gone: an app that is created
 // later has another incarnation, so a claim that is void stays void.
-func (s *Store) mayTakeOver(ctx context.Context, held claim, by AppRef) error {
-	if held.revision == 0 || held.Owner == by {
+func (s *Store) mayTakeOver(ctx context.Context, held, wanted claim) error {
+	if held.revision == 0 || held.Owner == wanted.Owner {
 		return nil
 	}
 	owner, err := s.readApp(ctx, held.Owner)
@@ -88,7 +100,7 @@ func (s *Store) mayTakeOver(ctx context.Context, held claim, by AppRef) error {
 	if err != nil {
 		return err
 	}
-	return &HostTakenError{Host: held.label, Owner: held.Owner, Port: held.Port}
+	return &HostTakenError{Host: held.label, Owner: held.Owner, Port: held.Port, For: wanted.Owner, ForPort: wanted.Port}
 }
 
 // heldClaim asks the bucket. A label that nobody holds has revision 0.

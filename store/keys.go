@@ -20,6 +20,7 @@ const (
 	idempotencyBucket = "ignite_idempotency"
 	codeBucket        = "ignite_code"
 	payloadStream     = "IGNITE_PAYLOADS"
+	usageStream       = "IGNITE_USAGE"
 	buildLogStream    = "IGNITE_BUILDLOGS"
 )
 
@@ -29,6 +30,7 @@ const (
 	versionSubjects     = "$KV." + versionsBucket + "."
 	idempotencySubjects = "$KV." + idempotencyBucket + "."
 	payloadSubjects     = "ignite.payload."
+	usageSubjects       = "ignite.usage."
 	buildLogSubjects    = "ignite.buildlog."
 	// buildLogTold is where it is told that a part of a build's log was stored.
 	buildLogTold = buildLogSubjects + "told."
@@ -175,3 +177,18 @@ func validBuildID(id string) bool {
 
 // buildLogSubject is where the parts of a build's log lie: "ignite.buildlog.<id>".
 func buildLogSubject(id string) string { return buildLogSubjects + id }
+
+// usageSubject counts one kind of an app's calls: "ignite.usage.<org>.<app>.<kind>".
+func usageSubject(ref AppRef, kind string) string { return usageSubjects + appKey(ref) + "." + kind }
+
+func parseUsageSubject(subject string) (ref AppRef, kind string, err error) {
+	key, ok := strings.CutPrefix(subject, usageSubjects)
+	last := strings.LastIndexByte(key, '.')
+	if !ok || last < 0 {
+		return AppRef{}, "", fmt.Errorf("usage %q: %w", subject, errKey)
+	}
+	if ref, err = parseAppKey(key[:last]); err != nil {
+		return AppRef{}, "", fmt.Errorf("usage %q: %w", subject, errKey)
+	}
+	return ref, key[last+1:], nil
+}

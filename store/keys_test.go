@@ -154,3 +154,18 @@ func TestKeysOfOtherBuckets(t *testing.T) {
 		}
 	}
 }
+
+func FuzzUsageSubject(f *testing.F) {
+	f.Add("acme.corp", "hello", "answered")
+	f.Add("a", "b.c", "left")
+	f.Fuzz(func(t *testing.T, org, name, kind string) {
+		ref := AppRef{Org: org, Name: name}
+		if !ref.valid() || strings.Contains(kind, ".") {
+			return
+		}
+		subject := usageSubject(ref, kind)
+		if got, gotKind, err := parseUsageSubject(subject); err != nil || got != ref || gotKind != kind {
+			t.Errorf("%q of %q came back from %q as %q of %q, %v", kind, ref, subject, gotKind, got, err)
+		}
+	})
+}

@@ -102,10 +102,13 @@ func TestHostTaken(t *testing.T) {
 	createApp(t, s, second)
 	label, _ := store.HostLabel(first, 80)
 	publish(t, s, store.Version{AppRef: first}, label)
-	_, _, err := s.PublishVersion(t.Context(), store.Version{AppRef: second}, []string{label})
+	_, _, err := s.PublishVersion(t.Context(), store.Version{AppRef: second, Config: store.Config{Ports: []uint32{81, 80}}}, []string{"a-b-c-81", label})
 	wantError(t, err, store.ErrHostTaken)
-	if taken, ok := errors.AsType[*store.HostTakenError](err); !ok || taken.Owner != first || taken.Port != 80 || taken.Host != label {
+	if taken, ok := errors.AsType[*store.HostTakenError](err); !ok || *taken != (store.HostTakenError{Host: label, Owner: first, Port: 80, For: second, ForPort: 80}) {
 		t.Errorf("error says %+v", taken)
+	}
+	if ref, _, ok := s.Host("a-b-c-81"); ok {
+		t.Errorf("a publication that was refused left a host to %s", ref)
 	}
 	if app, err := s.App(t.Context(), second); err != nil || app.ActiveVersion != 0 {
 		t.Errorf("app that lost: %+v, %v", app, err)
