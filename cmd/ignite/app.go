@@ -21,11 +21,11 @@ func newAppCommand(c *client) *cobra.Command {
 
 func newAppCreateCommand(c *client) *cobra.Command {
 	var settings settingFlags
-	var code, runtime string
+	var source sourceFlags
 	command := &cobra.Command{
 		Use:   "create APP",
 		Short: "Create an app without deploying it",
-		Long: `Create an app. With --code its first draft is saved too; 'ignite draft publish' lets it serve.
+		Long: `Create an app. With --code or --image its first draft is saved too; 'ignite draft publish' lets it serve.
 'ignite app deploy' does all of it in one step.`,
 		Example: `  ignite app create acme:hello --tier small --description "says hello"
   ignite app create hello --env GREETING=Hi --code examples/hello`,
@@ -39,8 +39,8 @@ func newAppCreateCommand(c *client) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if code != "" {
-				if request.Code, err = c.readCode(code, runtime); err != nil {
+			if source.given() {
+				if request.Code, err = source.read(c); err != nil {
 					return err
 				}
 			}
@@ -52,10 +52,9 @@ func newAppCreateCommand(c *client) *cobra.Command {
 		},
 	}
 	settings.register(command)
-	command.Flags().StringVarP(&code, "code", "c", "",
+	source.register(command)
+	command.Flags().StringVarP(&source.code, "code", "c", "",
 		"`PATH` of a folder, a tar.gz or zip archive, or a single file to save as the first draft")
-	command.Flags().StringVar(&runtime, "runtime", "", runtimeHelp)
-	completeFrom(command, "runtime", runtimes)
 	return command
 }
 

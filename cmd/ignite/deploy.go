@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -17,10 +18,11 @@ import (
 
 func newAppDeployCommand(c *client) *cobra.Command {
 	var settings settingFlags
-	var name, runtime string
+	var source sourceFlags
+	var name string
 	var follow bool
 	command := &cobra.Command{
-		Use:   "deploy DIR|ARCHIVE",
+		Use:   "deploy DIR|ARCHIVE|--image NAME",
 		Short: "Bring code into service: create or update, save, compile, publish",
 		Long: `Bring code into service in one step: create the app if there is none of its name, save the code as its draft,
 compile it, update the app's settings and publish. The app's public URL is printed at the end. Code that does
@@ -34,14 +36,19 @@ A deploy replaces the app's whole environment by what --env says, also by nothin
 changes single variables. Other settings of an app that exists change only if they are given.`,
 		Example: `  ignite app deploy examples/hello
   ignite app deploy . --name acme:hello --env GREETING=Hi --tier small
-  ignite app deploy build/app.tar.gz --name hello --runtime procfile`,
-		Args: cobra.ExactArgs(1),
+  ignite app deploy build/app.tar.gz --name hello --runtime procfile
+  ignite app deploy --image registry.example.com/team/web:1.2 --name web`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
-			app, err := c.deployedApp(name, args[0])
+			source.code = strings.Join(args, "")
+			if !source.given() {
+				return usagef("say what to deploy: a folder, an archive, or an image with --image")
+			}
+			app, err := c.deployedApp(name, cmp.Or(source.code, source.image))
 			if err != nil {
 				return err
 			}
-			code, err := c.readCode(args[0], runtime)
+			code, err := source.read(c)
 			if err != nil {
 				return err
 			}
@@ -56,9 +63,8 @@ changes single variables. Other settings of an app that exists change only if th
 	}
 	settings.register(command)
 	command.Flags().StringVar(&name, "name", "", "`NAME` of the app (default that of the folder or archive)")
-	command.Flags().StringVar(&runtime, "runtime", "", runtimeHelp)
+	source.register(command)
 	command.Flags().BoolVarP(&follow, "follow", "f", false, "show each line as the compiler prints it")
-	completeFrom(command, "runtime", runtimes)
 	return command
 }
 

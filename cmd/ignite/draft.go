@@ -18,9 +18,10 @@ func newDraftCommand(c *client) *cobra.Command {
 }
 
 func newDraftSaveCommand(c *client) *cobra.Command {
-	var code, runtime, inputSchema, outputSchema string
+	var source sourceFlags
+	var inputSchema, outputSchema string
 	command := &cobra.Command{
-		Use:   "save APP --code PATH",
+		Use:   "save APP --code PATH|--image NAME",
 		Short: "Upload code as the app's draft",
 		Long: `Upload code as the app's draft, in place of the one there may be. Nothing is compiled and nothing changes for
 callers.
@@ -28,18 +29,19 @@ callers.
 PATH is a folder, a tar.gz or zip archive, or a single file. A folder is packed without .git, node_modules,
 __pycache__, target, .venv and symbolic links.`,
 		Example: `  ignite draft save acme:hello --code examples/hello
-  ignite draft save hello --code handler.py`,
+  ignite draft save hello --code handler.py
+  ignite draft save web --image registry.example.com/team/web:1.2`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
 			app, err := c.app(args[0])
 			if err != nil {
 				return err
 			}
-			if code == "" {
-				return usagef("say what to save with --code")
+			if !source.given() {
+				return usagef("say what to save with --code or --image")
 			}
 			request := &ignitev1.SaveDraftRequest{OrganizationName: app.org, AppName: app.name}
-			if request.Code, err = c.readCode(code, runtime); err != nil {
+			if request.Code, err = source.read(c); err != nil {
 				return err
 			}
 			if err := addSchemas(request, command, inputSchema, outputSchema); err != nil {
@@ -55,11 +57,10 @@ __pycache__, target, .venv and symbolic links.`,
 		},
 	}
 	flags := command.Flags()
-	flags.StringVarP(&code, "code", "c", "", "`PATH` of a folder, a tar.gz or zip archive, or a single file")
-	flags.StringVar(&runtime, "runtime", "", runtimeHelp)
+	source.register(command)
+	flags.StringVarP(&source.code, "code", "c", "", "`PATH` of a folder, a tar.gz or zip archive, or a single file")
 	flags.StringVar(&inputSchema, "input-schema", "", "JSON `SCHEMA` of the payload, or @FILE")
 	flags.StringVar(&outputSchema, "output-schema", "", "JSON `SCHEMA` of the result, or @FILE")
-	completeFrom(command, "runtime", runtimes)
 	return command
 }
 
@@ -75,15 +76,6 @@ func addSchemas(request *ignitev1.SaveDraftRequest, command *cobra.Command, inpu
 	request.InputSchema = ifGiven(command.Flags().Changed("input-schema"), inputText)
 	request.OutputSchema = ifGiven(command.Flags().Changed("output-schema"), outputText)
 	return nil
-}
-
-// readCode reads and wraps the code at path.
-func (c *client) readCode(path, runtime string) (*ignitev1.CodeSource, error) {
-	archive, err := c.readArchive(path)
-	if err != nil {
-		return nil, err
-	}
-	return codeSource(archive, runtime)
 }
 
 // saveDraft uploads a draft under a progress bar.

@@ -66,7 +66,7 @@ func codeSource(archive []byte, runtime string) (*ignitev1.CodeSource, error) {
 		image := &ignitev1.ImageSource{Source: &ignitev1.ImageSource_FromCode{
 			FromCode: &ignitev1.CodeArchive{SourceCode: archive},
 		}}
-		return &ignitev1.CodeSource{Source: &ignitev1.CodeSource_Image{Image: image}}, nil
+		return imageSource(image), nil
 	}
 	managed, err := managedRuntime(runtime)
 	if err != nil {
