@@ -15,9 +15,9 @@ const (
 	defaultPort = "8080"
 )
 
-// listen answers the socket that was handed over, or else one on $PORT.
+// listen answers the first socket that was handed over, or else one on $PORT.
 func listen() (net.Listener, error) {
-	if os.Getenv("LISTEN_FDS") != "1" {
+	if fds := os.Getenv("LISTEN_FDS"); fds == "" || fds == "0" {
 		return net.Listen("tcp", "127.0.0.1:"+cmp.Or(os.Getenv("PORT"), defaultPort))
 	}
 	// Programs that this one starts have no such descriptor.
