@@ -20,7 +20,7 @@ const handlerThatEchoes = "def handler(payload, ctx): return payload"
 
 // BenchmarkCall is the time of one call over a kept connection, the client's share included.
 func BenchmarkCall(b *testing.B) {
-	p := start(b, handlerThatEchoes)
+	p := plainly.start(b, handlerThatEchoes)
 	for b.Loop() {
 		if a := p.post("payload", nil); a.body != "payload" {
 			b.Fatal(a)
@@ -35,7 +35,7 @@ func BenchmarkColdStart(b *testing.B) {
 	for _, sandbox := range []process.Sandbox{process.SandboxOff, process.SandboxAuto} {
 		b.Run("sandbox="+string(sandbox), func(b *testing.B) {
 			dir := b.TempDir()
-			driver, r := openDriverWith(b, dir, sandbox), New(b.TempDir())
+			driver, r := openDriver(b, dir, sandbox, b.Output()), New(b.TempDir())
 			warm(b, driver, r)
 			forked := specOf(b, r, handlerThatEchoes)
 			plain := forked

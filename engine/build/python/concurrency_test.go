@@ -7,9 +7,8 @@ import (
 	"testing"
 )
 
-func TestModuleStateAndThreadsLiveOn(t *testing.T) {
-	t.Parallel()
-	p := start(t, `
+func moduleStateAndThreadsLiveOn(t *testing.T, w way) {
+	p := w.start(t, `
 import queue, threading
 jobs, done = queue.Queue(), []
 def work():
@@ -34,9 +33,8 @@ def handler(payload, ctx):
 	}
 }
 
-func TestCallsRunSideBySide(t *testing.T) {
-	t.Parallel()
-	p := start(t, `
+func callsRunSideBySide(t *testing.T, w way) {
+	p := w.start(t, `
 import threading
 everybody = threading.Barrier(50)
 def handler(payload, ctx):
@@ -54,8 +52,7 @@ def handler(payload, ctx):
 	calls.Wait()
 }
 
-func TestConcurrencyIsBounded(t *testing.T) {
-	t.Parallel()
+func concurrencyIsBounded(t *testing.T, w way) {
 	dir := codeIn(t, map[string]string{"handler.py": `
 import threading
 lock, running, most = threading.Lock(), 0, 0
@@ -70,7 +67,7 @@ def handler(payload, ctx):
         running -= 1
     return most
 `})
-	p := startIn(t, New(t.TempDir()), dir, "IGNITE_MAX_CONCURRENCY=2")
+	p := w.startIn(t, New(t.TempDir()), dir, "IGNITE_MAX_CONCURRENCY=2")
 	var calls sync.WaitGroup
 	for range 20 {
 		calls.Go(func() {

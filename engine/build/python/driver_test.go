@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -21,15 +22,10 @@ forked = "asyncio" in sys.modules
 def handler(payload, ctx): return "forked" if forked else "plain"
 `
 
-// openDriver opens a driver without a sandbox.
-func openDriver(t testing.TB, dir string) *process.Driver {
+// openDriver opens a driver that logs to log.
+func openDriver(t testing.TB, dir string, sandbox process.Sandbox, log io.Writer) *process.Driver {
 	t.Helper()
-	return openDriverWith(t, dir, process.SandboxOff)
-}
-
-func openDriverWith(t testing.TB, dir string, sandbox process.Sandbox) *process.Driver {
-	t.Helper()
-	driver, err := process.New(process.Options{Dir: dir, Sandbox: sandbox, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	driver, err := process.New(process.Options{Dir: dir, Sandbox: sandbox, Logger: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,21 +43,24 @@ func openDriverWith(t testing.TB, dir string, sandbox process.Sandbox) *process.
 // specOf is a pod of handler.
 func specOf(t testing.TB, r *Runtime, handler string, env ...string) pod.Spec {
 	t.Helper()
+	return specIn(t, r, codeIn(t, map[string]string{"handler.py": handler}), env...)
+}
+
+func specIn(t testing.TB, r *Runtime, dir string, env ...string) pod.Spec {
+	t.Helper()
 	given := make(map[string]string)
 	for _, pair := range env {
 		name, value, _ := strings.Cut(pair, "=")
 		given[name] = value
 	}
-	launch, err := r.Launch(t.Context(), codeIn(t, map[string]string{"handler.py": handler}), store.Version{Config: store.Config{Env: given}})
+	launch, err := r.Launch(t.Context(), dir, store.Version{Config: store.Config{Env: given}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, value := range launch.Env {
-		given[name] = value
-	}
+	maps.Copy(given, launch.Env)
 	return pod.Spec{
 		Name: "app-1-test", Org: "org", App: "app", Version: 1,
-		Dir: launch.Dir, Command: launch.Command, Env: given, Template: launch.Template,
+		Dir: launch.Dir, Command: launch.Command, ReadOnly: launch.ReadOnly, Env: given, Template: launch.Template,
 		SocketActivation: launch.SocketActivation, HealthPath: launch.HealthPath,
 	}
 }
@@ -95,7 +94,7 @@ func startPod(t testing.TB, driver *process.Driver, spec pod.Spec) pod.Pod {
 // call answers the body of a call that succeeds.
 func call(t testing.TB, p pod.Pod, payload string) string {
 	t.Helper()
-	response, err := http.Post(p.Addr().String(), "", strings.NewReader(payload))
+	response, err := postTo(p, payload)
 	if err != nil {
 		t.Fatal(err, p.Logs())
 	}
@@ -107,11 +106,6 @@ func call(t testing.TB, p pod.Pod, payload string) string {
 	return string(body)
 }
 
-func TestForkedPod(t *testing.T) {
-	t.Parallel()
-	driver, r := openDriver(t, t.TempDir()), New(t.TempDir())
-	warm(t, driver, r)
-	began := time.Now()
-	p := startPod(t, driver, specOf(t, r, handlerThatTells))
-	t.Log(time.Since(began), call(t, p, ""))
+func postTo(p pod.Pod, payload string) (*http.Response, error) {
+	return http.Post(p.Addr().String(), "", strings.NewReader(payload))
 }

@@ -64,9 +64,8 @@ def handler(payload, context):
     }[payload.decode()]()
 `
 
-func TestReturnedValues(t *testing.T) {
-	t.Parallel()
-	p := start(t, handlerOfTests)
+func returnedValues(t *testing.T, w way) {
+	p := w.start(t, handlerOfTests)
 	const octets, text, jsonType, lines = "application/octet-stream", "text/plain; charset=utf-8", "application/json", "application/x-ndjson"
 	cases := []struct{ payload, kind, body string }{
 		{"bytes", octets, "\x00\xff"},
@@ -100,9 +99,8 @@ func TestReturnedValues(t *testing.T) {
 	}
 }
 
-func TestExceptions(t *testing.T) {
-	t.Parallel()
-	p := start(t, handlerOfTests)
+func exceptions(t *testing.T, w way) {
+	p := w.start(t, handlerOfTests)
 	cases := []struct{ payload, kind, text, inTraceback string }{
 		{"fail", "ValueError", "bad value", `raise ValueError("bad value")`},
 		{"fail first", "ValueError", "before the first", "in fail_first"},
@@ -130,17 +128,15 @@ func TestExceptions(t *testing.T) {
 	}
 }
 
-func TestExceptionIsLogged(t *testing.T) {
-	t.Parallel()
-	p := start(t, handlerOfTests)
+func exceptionIsLogged(t *testing.T, w way) {
+	p := w.start(t, handlerOfTests)
 	failureOf(t, p.post("fail", http.Header{"X-Ignite-Execution-Id": {"exec_7"}}))
 	p.waitFor("exec_7: Traceback")
 	p.waitFor("ValueError: bad value")
 }
 
-func TestContext(t *testing.T) {
-	t.Parallel()
-	p := start(t, handlerOfTests)
+func contextOfACall(t *testing.T, w way) {
+	p := w.start(t, handlerOfTests)
 	a := p.post("context", http.Header{
 		"X-Ignite-Execution-Id":    {"exec_1"},
 		"X-Ignite-Function-Id":     {"acme/app"},
@@ -158,9 +154,8 @@ func TestContext(t *testing.T) {
 	}
 }
 
-func TestExample(t *testing.T) {
-	t.Parallel()
-	p := startIn(t, New(t.TempDir()), filepath.Join("..", "..", "..", "examples", "hello"))
+func example(t *testing.T, w way) {
+	p := w.startIn(t, New(t.TempDir()), filepath.Join("..", "..", "..", "examples", "hello"))
 	for _, c := range []struct{ payload, want string }{
 		{`{"name": "Ada"}`, `{"message": "Hello, Ada!", "greeted": 1, "execution_id": "exec_1"}`},
 		{"", `{"message": "Hello, world!", "greeted": 2, "execution_id": "exec_1"}`},
@@ -175,9 +170,8 @@ func TestExample(t *testing.T) {
 	}
 }
 
-func TestWhatTheRuntimeAnswersItself(t *testing.T) {
-	t.Parallel()
-	p := start(t, "def handler(payload, ctx): raise ValueError('called')")
+func whatTheRuntimeAnswersItself(t *testing.T, w way) {
+	p := w.start(t, "def handler(payload, ctx): raise ValueError('called')")
 	cases := []struct {
 		method, path string
 		status       int

@@ -11,8 +11,7 @@ import (
 	"testing"
 )
 
-func TestImportErrorEndsTheProcess(t *testing.T) {
-	t.Parallel()
+func importErrorEndsTheProcess(t *testing.T, w way) {
 	cases := []struct{ name, handler, want string }{
 		{"raises", "import json\nraise RuntimeError('no database')\n", "RuntimeError: no database"},
 		{"does not parse", "def handler(:\n", "SyntaxError"},
@@ -23,7 +22,7 @@ func TestImportErrorEndsTheProcess(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			p := start(t, c.handler)
+			p := w.start(t, c.handler)
 			if status := p.wait(); status != 1 {
 				t.Errorf("it ended with status %d", status)
 			}
@@ -34,8 +33,7 @@ func TestImportErrorEndsTheProcess(t *testing.T) {
 	}
 }
 
-func TestHandlerFindsItsOwnFiles(t *testing.T) {
-	t.Parallel()
+func handlerFindsItsOwnFiles(t *testing.T, w way) {
 	dir := codeIn(t, map[string]string{
 		"handler.py":                       "import json, own, lib.part, package\ndef handler(payload, ctx): return [own.X, lib.part.X, package.X, open('data.txt').read()]\n",
 		"own.py":                           "X = 1\n",
@@ -46,14 +44,13 @@ func TestHandlerFindsItsOwnFiles(t *testing.T) {
 		"__pycache__/ignored.cpython.pyc":  "",
 		".ignite-packages/unused/__x__.py": "",
 	})
-	p := startIn(t, New(t.TempDir()), dir)
+	p := w.startIn(t, New(t.TempDir()), dir)
 	if a := p.post("", nil); a.body != `[1, 2, 3, "data"]` {
 		t.Errorf("got %v", a)
 	}
 }
 
-func TestPortInPlaceOfASocket(t *testing.T) {
-	t.Parallel()
+func portInPlaceOfASocket(t *testing.T, w way) {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +60,7 @@ func TestPortInPlaceOfASocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := codeIn(t, map[string]string{"handler.py": "print('ready')\ndef handler(payload, ctx): return payload\n"})
-	p := run(t, New(t.TempDir()), dir, nil, fmt.Sprintf("PORT=%d", port))
+	p := w.run(t, New(t.TempDir()), dir, nil, fmt.Sprintf("PORT=%d", port))
 	p.addr = fmt.Sprintf("127.0.0.1:%d", port)
 	p.waitFor("ready")
 	if a := p.post("payload", nil); a.body != "payload" {
@@ -71,9 +68,8 @@ func TestPortInPlaceOfASocket(t *testing.T) {
 	}
 }
 
-func TestSocketIsNotHandedOn(t *testing.T) {
-	t.Parallel()
-	p := start(t, `
+func socketIsNotHandedOn(t *testing.T, w way) {
+	p := w.start(t, `
 import os
 def handler(payload, ctx):
     return [os.get_inheritable(3), [name for name in os.environ if name.startswith("LISTEN_")]]
@@ -83,9 +79,8 @@ def handler(payload, ctx):
 	}
 }
 
-func TestStopLetsACallFinish(t *testing.T) {
-	t.Parallel()
-	p := start(t, `
+func stopLetsACallFinish(t *testing.T, w way) {
+	p := w.start(t, `
 import signal, sys, threading
 told = threading.Event()
 def handler(payload, ctx):
@@ -146,9 +141,8 @@ func awaitRefusal(t testing.TB, addr string) {
 	}
 }
 
-func TestStopClosesIdleConnections(t *testing.T) {
-	t.Parallel()
-	p := start(t, "import atexit\natexit.register(print, 'said goodbye')\ndef handler(payload, ctx): return payload")
+func stopClosesIdleConnections(t *testing.T, w way) {
+	p := w.start(t, "import atexit\natexit.register(print, 'said goodbye')\ndef handler(payload, ctx): return payload")
 	idle := p.dial()
 	var calls sync.WaitGroup
 	for range 10 {
@@ -171,10 +165,9 @@ func TestStopClosesIdleConnections(t *testing.T) {
 	}
 }
 
-func TestNothingIsWrittenBesideTheCode(t *testing.T) {
-	t.Parallel()
+func nothingIsWrittenBesideTheCode(t *testing.T, w way) {
 	dir := codeIn(t, map[string]string{"handler.py": "import own\ndef handler(payload, ctx):\n    import os\n    return sorted(os.listdir('.'))\n", "own.py": ""})
-	if a := startIn(t, New(t.TempDir()), dir).post("", nil); a.body != `["handler.py", "own.py"]` {
+	if a := w.startIn(t, New(t.TempDir()), dir).post("", nil); a.body != `["handler.py", "own.py"]` {
 		t.Errorf("got %v", a)
 	}
 }

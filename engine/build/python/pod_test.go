@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"testing"
 
+	"dodil.io/ignite/engine"
 	"dodil.io/ignite/store"
 )
 
@@ -39,7 +40,7 @@ func codeIn(t testing.TB, files map[string]string) string {
 // instance is the launcher in a process of its own.
 type instance struct {
 	t       testing.TB
-	command *exec.Cmd
+	process running
 	addr    string
 	client  *http.Client
 	// lines are what it prints, until it ends.
@@ -48,13 +49,33 @@ type instance struct {
 	printed strings.Builder
 }
 
-// start runs handler with a socket that it inherits, and ends it with the test.
-func start(t testing.TB, handler string) *instance {
-	t.Helper()
-	return startIn(t, New(t.TempDir()), codeIn(t, map[string]string{"handler.py": handler}))
+// running is what tests need of a process, whoever has started it.
+type running interface {
+	terminate() error
+	// wait answers the exit status.
+	wait() int
+	// kill ends it and waits for it, if wait has not yet.
+	kill()
 }
 
-func startIn(t testing.TB, r *Runtime, dir string, env ...string) *instance {
+// beginning is all that a process of the launcher begins with.
+type beginning struct {
+	launch engine.Launch
+	env    []string
+	socket *os.File // may be nil
+	output *os.File
+}
+
+// way is a way to start the launcher.
+type way func(b beginning) (running, error)
+
+// start runs handler with a socket that it inherits, and ends it with the test.
+func (w way) start(t testing.TB, handler string) *instance {
+	t.Helper()
+	return w.startIn(t, New(t.TempDir()), codeIn(t, map[string]string{"handler.py": handler}))
+}
+
+func (w way) startIn(t testing.TB, r *Runtime, dir string, env ...string) *instance {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -65,46 +86,65 @@ func startIn(t testing.TB, r *Runtime, dir string, env ...string) *instance {
 		t.Fatal(err)
 	}
 	defer func() { _, _ = file.Close(), listener.Close() }()
-	p := run(t, r, dir, file, append(env, "LISTEN_FDS=1")...)
+	p := w.run(t, r, dir, file, append(env, "LISTEN_FDS=1")...)
 	p.addr = listener.Addr().String()
 	return p
 }
 
 // run starts the launcher over the code in dir; socket may be nil.
-func run(t testing.TB, r *Runtime, dir string, socket *os.File, env ...string) *instance {
+func (w way) run(t testing.TB, r *Runtime, dir string, socket *os.File, env ...string) *instance {
 	t.Helper()
 	launch, err := r.Launch(t.Context(), dir, store.Version{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.CommandContext(context.Background(), launch.Command[0], launch.Command[1:]...)
-	command.Dir = launch.Dir
-	command.Env = os.Environ()
+	all := os.Environ()
 	for name, value := range launch.Env {
-		command.Env = append(command.Env, name+"="+value)
-	}
-	command.Env = append(command.Env, env...)
-	if socket != nil {
-		command.ExtraFiles = []*os.File{socket}
+		all = append(all, name+"="+value)
 	}
 	output, writer, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	command.Stdout, command.Stderr = writer, writer
-	if err := command.Start(); err != nil {
+	process, err := w(beginning{launch: launch, env: append(all, env...), socket: socket, output: writer})
+	if err != nil {
 		t.Fatal(err)
 	}
 	_ = writer.Close()
-	p := &instance{t: t, command: command, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}, lines: bufio.NewScanner(output)}
+	p := &instance{t: t, process: process, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}, lines: bufio.NewScanner(output)}
 	t.Cleanup(func() {
 		p.client.CloseIdleConnections()
-		if command.ProcessState == nil {
-			_, _ = command.Process.Kill(), command.Wait()
-		}
+		process.kill()
 		_ = output.Close()
 	})
 	return p
+}
+
+// plainly is the way in which every machine can start the launcher.
+var plainly way = func(b beginning) (running, error) {
+	command := exec.CommandContext(context.Background(), b.launch.Command[0], b.launch.Command[1:]...)
+	command.Dir = b.launch.Dir
+	command.Env = b.env
+	if b.socket != nil {
+		command.ExtraFiles = []*os.File{b.socket}
+	}
+	command.Stdout, command.Stderr = b.output, b.output
+	return &spawned{command}, command.Start()
+}
+
+type spawned struct{ command *exec.Cmd }
+
+func (s *spawned) terminate() error { return s.command.Process.Signal(syscall.SIGTERM) }
+
+func (s *spawned) wait() int {
+	_ = s.command.Wait()
+	return s.command.ProcessState.ExitCode()
+}
+
+func (s *spawned) kill() {
+	if s.command.ProcessState == nil {
+		_, _ = s.command.Process.Kill(), s.command.Wait()
+	}
 }
 
 // answer is what a call gave.
@@ -158,13 +198,12 @@ func (p *instance) wait() int {
 	for p.lines.Scan() {
 		p.printed.WriteString(p.lines.Text() + "\n")
 	}
-	_ = p.command.Wait()
-	return p.command.ProcessState.ExitCode()
+	return p.process.wait()
 }
 
 func (p *instance) terminate() {
 	p.t.Helper()
-	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := p.process.terminate(); err != nil {
 		p.t.Fatal(err)
 	}
 }

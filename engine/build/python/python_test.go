@@ -94,7 +94,7 @@ func TestRequirementsAreInstalled(t *testing.T) {
 			t.Errorf("%s: found %v, %v", compiled, found, err)
 		}
 	}
-	if a := startIn(t, r, dir).post("", nil); a.body != "hello from a wheel" {
+	if a := plainly.startIn(t, r, dir).post("", nil); a.body != "hello from a wheel" {
 		t.Errorf("got %v", a)
 	}
 }

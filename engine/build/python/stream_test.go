@@ -9,9 +9,8 @@ import (
 	"testing"
 )
 
-func TestExceptionAfterTheFirstItemBreaksTheConnection(t *testing.T) {
-	t.Parallel()
-	p := start(t, handlerOfTests)
+func exceptionAfterTheFirstItemBreaksTheConnection(t *testing.T, w way) {
+	p := w.start(t, handlerOfTests)
 	a := p.post("fail later", nil)
 	if a.status != http.StatusOK || a.body != "first" || !errors.Is(a.err, io.ErrUnexpectedEOF) {
 		t.Errorf("got %v", a)
@@ -22,9 +21,8 @@ func TestExceptionAfterTheFirstItemBreaksTheConnection(t *testing.T) {
 	}
 }
 
-func TestItemsAreSentAsTheyCome(t *testing.T) {
-	t.Parallel()
-	p := start(t, `
+func itemsAreSentAsTheyCome(t *testing.T, w way) {
+	p := w.start(t, `
 import threading
 proceed = threading.Event()
 def handler(payload, ctx):
@@ -55,9 +53,8 @@ def handler(payload, ctx):
 	}
 }
 
-func TestGeneratorIsClosedWhenTheCallerLeaves(t *testing.T) {
-	t.Parallel()
-	p := start(t, `
+func generatorIsClosedWhenTheCallerLeaves(t *testing.T, w way) {
+	p := w.start(t, `
 def handler(payload, ctx):
     try:
         while True:

@@ -250,10 +250,6 @@ class Pod:
                 os.write(self.files[value], b"0")
             elif name == "set_ns":
                 check(libc.setns(self.files[value], 0))
-            elif name == "chroot":
-                os.chroot(value)
-            elif name == "chdir":
-                os.chdir(value)
             elif name == "user":
                 become_user(value)
                 self.origin.stay_with_it()

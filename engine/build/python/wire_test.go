@@ -12,9 +12,8 @@ import (
 	"testing"
 )
 
-func TestLargeBodies(t *testing.T) {
-	t.Parallel()
-	p := start(t, "import hashlib\ndef handler(payload, ctx): return payload")
+func largeBodies(t *testing.T, w way) {
+	p := w.start(t, "import hashlib\ndef handler(payload, ctx): return payload")
 	large := strings.Repeat("0123456789", 500_000)
 	if a := p.post(large, nil); a.body != large {
 		t.Errorf("with a Content-Length: got %d bytes, %v", len(a.body), a.err)
@@ -30,9 +29,8 @@ func TestLargeBodies(t *testing.T) {
 	}
 }
 
-func TestConnectionsAreKept(t *testing.T) {
-	t.Parallel()
-	p := start(t, "def handler(payload, ctx): return payload")
+func connectionsAreKept(t *testing.T, w way) {
+	p := w.start(t, "def handler(payload, ctx): return payload")
 	connection := p.dial()
 	requests := "POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\none" +
 		"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\ntw\r\n1\r\no\r\n0\r\nTrailer: x\r\n\r\n" +
@@ -74,9 +72,8 @@ func (p *instance) talk(connection net.Conn, request string) (answers []answer) 
 	}
 }
 
-func TestMalformedRequests(t *testing.T) {
-	t.Parallel()
-	p := start(t, "def handler(payload, ctx): return payload")
+func malformedRequests(t *testing.T, w way) {
+	p := w.start(t, "def handler(payload, ctx): return payload")
 	cases := []struct {
 		name, request string
 		status        int

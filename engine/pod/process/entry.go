@@ -15,11 +15,8 @@ type step struct {
 	NewPID bool `json:"new_pid,omitempty"`
 	// Join writes "0" to the file, a cgroup's list of processes.
 	Join *int `json:"join,omitempty"`
-	// SetNS enters the namespace that the file is.
+	// SetNS enters the namespace that the file is. One of mounts brings its root with it.
 	SetNS *int `json:"set_ns,omitempty"`
-	// Chdir and Chroot are paths inside what was entered before.
-	Chroot string `json:"chroot,omitempty"`
-	Chdir  string `json:"chdir,omitempty"`
 	// User becomes the user and group of that number, without supplementary groups.
 	User int `json:"user,omitempty"`
 	// NoNewPrivileges can never be taken back.
