@@ -72,7 +72,7 @@ func TestImageApp(t *testing.T) {
 	args := []string{"--docker-host", host, "--least-scaledown-secs", "1"}
 	dir, app := dataDir(t), "image-"+strings.ToLower(rand.Text()[:8])
 	s := startServer(t, dir, args...)
-	s.deploy(t, app, procfileCode(imageArchive(t)), `"resourceTier":"RESOURCE_TIER_SMALL","scaling":{"scaledownPeriodSecs":1},"env":{"GREETING":"hello"}`)
+	s.deploy(t, app, procfileCode(imageArchive(t)), `"resourceTier":"RESOURCE_TIER_SMALL","scaling":{"scaledownPeriodSecs":1},"env":{"GREETING":"hello"},"retry":{"maxAttempts":1}`)
 	says(t, readAll(t, s.invoke(t, app, `{"http":{"path":"/environment"}}`)), "GREETING=hello", "PORT=80", "HOME=/ignite/home")
 	confined(t, api, containers(t, api, app))
 	prebuilt(t, s, api, app)
@@ -81,9 +81,14 @@ func TestImageApp(t *testing.T) {
 	if got := readAll(t, s.invoke(t, app, `{"http":{"path":"/"}}`)); got != "ok" {
 		t.Errorf("after an idle time the app answers %q", got)
 	}
+	greedy := s.await(t, s.submit(t, app, `{"http":{"path":"/allocate","query":"mb=300"}}`))
+	if fault, _ := greedy["error"].(map[string]any); greedy["status"] != "EXECUTION_STATUS_FAILED" || fault["code"] != "OUT_OF_MEMORY" {
+		t.Errorf("a call that wants more memory than the tier has becomes %v", greedy)
+	}
+	s.invoke(t, app, `{"http":{"path":"/"}}`)
 	s.kill()
-	if left := containers(t, api, app); len(left) != 1 {
-		t.Errorf("a server that was killed left %d containers, want the 1 that this test is about", len(left))
+	if left := containers(t, api, app); len(left) == 0 {
+		t.Error("a server that was killed left no container, which this test is about")
 	}
 	s = startServer(t, dir, args...)
 	if left := containers(t, api, app); len(left) != 0 {
