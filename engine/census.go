@@ -60,7 +60,7 @@ func (p *pool) count(c *pod.Census) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c.Desired, c.Queued, c.LastError = p.desired, p.queued(time.Now()), p.lastError
-	if p.failed == p.active {
+	if p.failed == p.active && p.servingOf(p.active) == 0 {
 		c.Failed = p.failed
 	}
 	c.Starting += len(p.coming)

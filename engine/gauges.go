@@ -2,8 +2,6 @@ package engine
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -56,11 +54,4 @@ func (g gauges) Collect(to chan<- prometheus.Metric) {
 	tell(waitingGauge, int64(c.Waiting))
 	tell(heldGauge, g.d.held.taken())
 	tell(frozenGauge, c.FrozenBytes)
-}
-
-// all answers the pools that there are now.
-func (d *dispatcher) all() []*pool {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	return slices.Collect(maps.Values(d.pools))
 }

@@ -22,7 +22,7 @@ func TestRolloutNeverHasFewerPodsThanBefore(t *testing.T) {
 		b.shelf.publish(three())
 		synctest.Wait()
 		var starts atomic.Int32
-		b.starting = func(ctx context.Context, spec pod.Spec) error {
+		b.starting = func(ctx context.Context, _ pod.Spec) error {
 			return sleep(ctx, time.Duration(starts.Add(1))*10*time.Second) // one after the other
 		}
 		b.shelf.publish(three())
@@ -150,6 +150,9 @@ func TestVersionThatServesInPlaceOfABrokenOneGrows(t *testing.T) {
 		close(release)
 		end()
 		more()
+		if c := b.census(t.Context(), testApp); c.LastError == "" {
+			t.Errorf("census: %+v, want why the active version does not come up", c)
+		}
 		if target := b.target(t); target.Version != 1 {
 			t.Errorf("call went to %+v", target)
 		}

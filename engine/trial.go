@@ -81,7 +81,7 @@ func (d *dispatcher) trial(ctx context.Context, v store.Version, fn func(pod.Tar
 		close(g.on.outOfService)
 	})
 	err = explainDirect(g, fn(g.target()))
-	d.stop(ctx, started, slog.String("app", v.AppRef.String()), slog.String("pod", started.Name()))
+	d.stop(ctx, started, slog.String("app", v.String()), slog.String("pod", started.Name()))
 	return started.Logs(), err
 }
 
