@@ -7,8 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -142,16 +140,14 @@ func (s *server) servingVersion(t *testing.T, app string) float64 {
 
 // stopOneOfTwo stops one while both have calls in their pods and more work waits.
 func stopOneOfTwo(t *testing.T, one, two *server) {
-	release := filepath.Join(t.TempDir(), "release")
+	release := newGate(t)
 	held := make([]string, 8)
 	for i := range held {
-		held[i] = one.submit(t, "probe", holdUntil(release))
+		held[i] = one.submit(t, "probe", holdUntil(release.URL))
 	}
 	two.awaitHeld(t, "probe", 4) // a pod in each process has two
 	one.stop(t)
-	if err := os.WriteFile(release, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	release.open()
 	for _, id := range held {
 		if execution := two.await(t, id); execution["status"] != "EXECUTION_STATUS_COMPLETED" || string(result(t, execution)) != "released" {
 			t.Errorf("%v", execution)
@@ -168,17 +164,15 @@ func TestWorkOfAKilledProcessIsTakenOver(t *testing.T) {
 	outside := startNATS(t)
 	one := startServer(t, dataDir(t), "--nats-url", outside.url)
 	one.deploy(t, "probe", procfileCode(probeArchive(t)), "")
-	release := filepath.Join(t.TempDir(), "release")
-	id := one.submit(t, "probe", holdUntil(release))
+	release := newGate(t)
+	id := one.submit(t, "probe", holdUntil(release.URL))
 	one.awaitHeld(t, "probe", 1)
 	two := startServer(t, dataDir(t), "--nats-url", outside.url)
 	if execution := two.execution(t, id); execution["status"] != "EXECUTION_STATUS_RUNNING" {
 		t.Fatalf("%v", execution)
 	}
 	one.kill()
-	if err := os.WriteFile(release, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	release.open()
 	start := time.Now()
 	execution := two.await(t, id)
 	t.Logf("taken over and done after %v", time.Since(start))
@@ -193,8 +187,8 @@ func TestNATSIsRestarted(t *testing.T) {
 	outside := startNATS(t)
 	s := startServer(t, dataDir(t), "--nats-url", outside.url)
 	s.deploy(t, "probe", procfileCode(probeArchive(t)), `"maxConcurrency":1`)
-	release := filepath.Join(t.TempDir(), "release")
-	held := []string{s.submit(t, "probe", holdUntil(release)), s.submit(t, "probe", holdUntil(release))} // one runs, one waits
+	release := newGate(t)
+	held := []string{s.submit(t, "probe", holdUntil(release.URL)), s.submit(t, "probe", holdUntil(release.URL))} // one runs, one waits
 	s.awaitHeld(t, "probe", 1)
 	watching, err := http.DefaultClient.Do(s.request(t, http.MethodGet, "/v1/ignite/executions/"+held[0]+"/watch", nil))
 	if err != nil {
@@ -208,13 +202,11 @@ func TestNATSIsRestarted(t *testing.T) {
 	outside.resume(t)
 	s.awaitLog(t, "nats reconnected")
 
-	if err := os.WriteFile(release, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	release.open()
 	if seen := readAll(t, watching); !strings.Contains(seen, "EXECUTION_STATUS_COMPLETED") {
 		t.Errorf("the watch from before saw %s", seen)
 	}
-	for _, id := range append(held, s.submit(t, "probe", holdUntil(release))) {
+	for _, id := range append(held, s.submit(t, "probe", holdUntil(release.URL))) {
 		execution := s.await(t, id)
 		if execution["status"] != "EXECUTION_STATUS_COMPLETED" || string(result(t, execution)) != "released" || execution["attempt"] != float64(1) {
 			t.Errorf("%v", execution)
@@ -260,7 +252,7 @@ func TestStopWithoutNATS(t *testing.T) {
 	if answer := s.invoke(t, "probe", `{"http":{"path":"/echo"},"body":"aGk="}`); readAll(t, answer) != "hi" {
 		t.Fatalf("invoke: %s", answer.Status)
 	}
-	s.submit(t, "probe", holdUntil(filepath.Join(t.TempDir(), "never")))
+	s.submit(t, "probe", holdUntil("/never/open"))
 	s.awaitHeld(t, "probe", 1)
 	outside.stop(t)
 	s.awaitLog(t, "nats disconnected")

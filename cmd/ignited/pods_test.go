@@ -122,11 +122,11 @@ func TestAppTimeout(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, dataDir(t))
 	s.deploy(t, "probe", procfileCode(probeArchive(t)), `"limits":{"timeoutSecs":1}`)
-	execution := s.await(t, s.submit(t, "probe", holdUntil("/never/there")))
+	execution := s.await(t, s.submit(t, "probe", holdUntil("/never/open")))
 	if said := fmt.Sprint(execution["error"]); execution["status"] != "EXECUTION_STATUS_TIMEOUT" || !strings.Contains(said, "TIMEOUT_TOTAL") {
 		t.Errorf("record %v", execution)
 	}
-	if answer := s.invoke(t, "probe", holdUntil("/never/there")); answer.StatusCode != http.StatusGatewayTimeout {
+	if answer := s.invoke(t, "probe", holdUntil("/never/open")); answer.StatusCode != http.StatusGatewayTimeout {
 		t.Errorf("invoke: %s", answer.Status)
 	}
 }

@@ -4,9 +4,9 @@ import (
 	"bufio"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -22,14 +22,14 @@ func TestRestart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir, release := dataDir(t), filepath.Join(t.TempDir(), "release")
+			dir, release := dataDir(t), newGate(t)
 			s := startServer(t, dir, "--drain-secs", "1")
 			s.deploy(t, "probe", procfileCode(probeArchive(t)), `"maxConcurrency":2`)
 			finished := s.submit(t, "probe", `{"http":{"path":"/echo"},"body":"b25l"}`)
 			s.await(t, finished)
 			held := make([]string, 5) // two in the pod, three waiting
 			for i := range held {
-				held[i] = s.submit(t, "probe", holdUntil(release))
+				held[i] = s.submit(t, "probe", holdUntil(release.URL))
 			}
 			s.awaitHeld(t, "probe", 2)
 			end(t, s)
@@ -42,9 +42,7 @@ func TestRestart(t *testing.T) {
 			if versions, _ := answer["versions"].([]any); status != http.StatusOK || len(versions) != 1 {
 				t.Errorf("versions: %d %v", status, answer)
 			}
-			if err := os.WriteFile(release, nil, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			release.open()
 			for _, id := range held {
 				if execution := s.await(t, id); execution["status"] != "EXECUTION_STATUS_COMPLETED" || string(result(t, execution)) != "released" {
 					t.Errorf("waiting work became %v", execution)
@@ -55,10 +53,30 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// holdUntil is a request that the probe answers once the file is there.
-func holdUntil(file string) string {
-	return fmt.Sprintf(`{"http":{"path":"/hold"},"body":%q}`, encode([]byte(file)))
+// holdUntil is a request that the probe answers once the gate at address is open.
+func holdUntil(address string) string {
+	return fmt.Sprintf(`{"http":{"path":"/hold"},"body":%q}`, encode([]byte(address)))
 }
+
+// gate is something that pods can look at, also those that see nothing of the machine's files.
+type gate struct {
+	*httptest.Server
+	opened atomic.Bool
+}
+
+func newGate(t *testing.T) *gate {
+	t.Helper()
+	g := new(gate)
+	g.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if !g.opened.Load() {
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	t.Cleanup(g.Close)
+	return g
+}
+
+func (g *gate) open() { g.opened.Store(true) }
 
 // A clean stop hands unfinished work back, stops the pods, and ends with 0.
 func TestCleanStop(t *testing.T) {
@@ -67,7 +85,7 @@ func TestCleanStop(t *testing.T) {
 	s := startServer(t, dir, "--drain-secs", "1")
 	s.deploy(t, "probe", procfileCode(probeArchive(t)), "")
 	pod := s.podPID(t, "probe")
-	id := s.submit(t, "probe", holdUntil(filepath.Join(t.TempDir(), "never")))
+	id := s.submit(t, "probe", holdUntil("/never/open"))
 	s.awaitHeld(t, "probe", 1)
 	s.stop(t)
 	if err := syscall.Kill(pod, 0); err == nil {
@@ -109,7 +127,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	s := startServer(t, dataDir(t), "--drain-secs", "3600")
 	s.deploy(t, "probe", procfileCode(probeArchive(t)), "")
 	pod := s.podPID(t, "probe")
-	s.submit(t, "probe", holdUntil(filepath.Join(t.TempDir(), "never")))
+	s.submit(t, "probe", holdUntil("/never/open"))
 	s.awaitHeld(t, "probe", 1)
 	for range 2 {
 		if err := s.command.Process.Signal(syscall.SIGTERM); err != nil {

@@ -101,7 +101,7 @@ func deadlineIsTimeoutAndBudget(t *testing.T, s *server) {
 	if answer := s.sendDirect(t, "deadline"); answer.StatusCode != http.StatusOK {
 		t.Errorf("a call that waited longer than it may take: %s: %s", answer.Status, readAll(t, answer))
 	}
-	if answer := s.invoke(t, "deadline", holdUntil("/never/there")); answer.StatusCode != http.StatusGatewayTimeout {
+	if answer := s.invoke(t, "deadline", holdUntil("/never/open")); answer.StatusCode != http.StatusGatewayTimeout {
 		t.Errorf("a call that takes longer than it may: %s", answer.Status)
 	}
 }

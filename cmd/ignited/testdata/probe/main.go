@@ -41,7 +41,7 @@ var instance = rand.Text()
 func route(w http.ResponseWriter, r *http.Request) {
 	handlers := map[string]http.HandlerFunc{
 		"/echo": echo, "/status": status, "/stream": stream, "/break": breakOff, "/hold": hold, "/headers": headers,
-		"/pid":  func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, os.Getpid()) },
+		"/pid": pid,
 		"/instance": func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body) // which lets the caller decide when it ends
 			_, _ = fmt.Fprint(w, instance)
@@ -108,9 +108,18 @@ func breakOff(w http.ResponseWriter, _ *http.Request) {
 	panic(http.ErrAbortHandler)
 }
 
-// hold answers when the file that the body names is there, so that a test decides when a call ends.
+// pid answers the process id that the server knows, which is not the one that a pod has in its own namespace.
+func pid(w http.ResponseWriter, _ *http.Request) {
+	outside, err := os.Readlink("/proc/self")
+	if err != nil {
+		outside = strconv.Itoa(os.Getpid())
+	}
+	_, _ = fmt.Fprint(w, outside)
+}
+
+// hold answers when the address that the body names answers with 200, so that a test decides when a call ends.
 func hold(w http.ResponseWriter, r *http.Request) {
-	name, err := io.ReadAll(r.Body)
+	address, err := io.ReadAll(r.Body)
 	if err != nil {
 		return
 	}
@@ -118,7 +127,7 @@ func hold(w http.ResponseWriter, r *http.Request) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if _, err := os.Stat(string(name)); err == nil {
+		if isOpen(string(address)) {
 			_, _ = fmt.Fprint(w, "released")
 			return
 		}
@@ -128,6 +137,14 @@ func hold(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+}
+
+func isOpen(address string) bool {
+	response, err := http.Get(address)
+	if err != nil {
+		return false
+	}
+	return response.Body.Close() == nil && response.StatusCode == http.StatusOK
 }
 
 func headers(w http.ResponseWriter, _ *http.Request) {
