@@ -168,7 +168,7 @@ func burn(ask func(string) string) (string, error) {
 		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
 			return "", err
 		}
-		if ms := used.Utime.Sec*1000 + used.Utime.Usec/1000; ms >= int64(number(ask("ms"))) {
+		if ms := (used.Utime.Nano() + used.Stime.Nano()) / 1e6; ms >= int64(number(ask("ms"))) {
 			return strconv.FormatInt(ms, 10), nil
 		}
 	}
