@@ -59,11 +59,12 @@ func newLogger(config LogConfig, out io.Writer) *slog.Logger {
 // serve starts everything, from the ground up, runs it until TERM or INT, and stops it in the reverse order.
 //
 //	callers ──gRPC──┐
-//	                ├─► gateway ──► engine ──► process pods
+//	                ├─► gateway ──► engine ──► pods: processes, and containers
 //	callers ──HTTP──┘      │           │
 //	                       └──► stream, store ──► NATS, inside or at IGNITE_NATS_URL
 //
-// After the first signal the second one has its usual effect and ends the process at once; pods die with it.
+// After the first signal the second one has its usual effect and ends the process at once; pods that are
+// processes die with it, and containers are removed when it is started again.
 func serve(ctx context.Context, config Config, logger *slog.Logger, warnings []string) error {
 	ctx, release := untilSignal(ctx)
 	defer release()
