@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"syscall"
 
 	"dodil.io/ignite/engine/pod/process/sandbox"
@@ -51,15 +52,23 @@ func (c *confinement) door() (_ *door, err error) {
 func (c *confinement) rules() (*os.File, error) {
 	switch {
 	case c.jail.paths:
-		return sandbox.PathRules(sandbox.Paths{
-			ReadOnly: append(c.jail.visible.All(), c.readOnly...),
-			// /proc has nothing of others to write to, and the user map of the pod, which the thread that starts it writes.
-			Writable: []string{c.home.homeDir(), c.home.tempDir(), "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/proc"},
-		})
+		return sandbox.PathRules(c.paths())
 	case c.jail.scopes != nil:
 		return duplicate(c.jail.scopes)
 	}
 	return nil, nil
+}
+
+func (c *confinement) paths() sandbox.Paths {
+	paths := sandbox.Paths{
+		ReadOnly: slices.Concat([]string{"/proc"}, c.jail.visible.All(), c.readOnly),
+		Writable: []string{c.home.homeDir(), c.home.tempDir(), "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"},
+	}
+	if c.jail.alone != 0 {
+		// The thread that starts the pod writes the map of its users there. The server is not root, so all else belongs to others.
+		paths.Writable = append(paths.Writable, "/proc")
+	}
+	return paths
 }
 
 func duplicate(file *os.File) (*os.File, error) {

@@ -25,12 +25,11 @@ import (
 
 // buildHostile builds the hostile app once.
 var buildHostile = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "hostile-")
-	if err != nil {
-		return "", err
+	program := filepath.Join(os.Getenv(programsVariable), "hostile")
+	if _, err := os.Stat(program); err == nil {
+		return program, nil
 	}
-	program := filepath.Join(dir, "hostile")
-	build := exec.Command("go", "build", "-o", program, "./testdata/hostile")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", program, "./testdata/hostile")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
 	if output, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the hostile app: %w: %s", err, output)
@@ -227,7 +226,7 @@ func (s server) writesOutside() {
 		a.mustFail("write", "path", filepath.Join(dir, "hostile-was-here"))
 	}
 	for _, file := range []string{"/etc/passwd", "/bin/sh", "/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/sys/kernel/mm/transparent_hugepage/enabled"} {
-		a.mustFail("write", "path", file)
+		a.mustFail("open", "path", file)
 	}
 }
 

@@ -1,6 +1,7 @@
 package process_test
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"os"
@@ -26,8 +27,21 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
+	dir, err := os.MkdirTemp("", "process-test-")
+	if err == nil {
+		err = os.Setenv(programsVariable, cmp.Or(os.Getenv(programsVariable), dir))
+	}
+	if err != nil {
+		panic(err)
+	}
 	m.Run()
+	if err := os.RemoveAll(dir); err != nil {
+		panic(err)
+	}
 }
+
+// programsVariable names the folder of what the tests build, which is built there if it is not there yet.
+const programsVariable = "PROCESS_TEST_PROGRAMS"
 
 func TestDriver(t *testing.T) {
 	t.Parallel()

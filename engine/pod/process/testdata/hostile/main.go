@@ -37,7 +37,7 @@ func handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
 	for name, try := range map[string]func(ask func(string) string) (string, error){
-		"read": read, "list": list, "write": write, "signal": signal, "processes": processes, "call": call, "clone": clone,
+		"read": read, "list": list, "write": write, "open": open, "signal": signal, "processes": processes, "call": call, "clone": clone,
 		"socket": socket, "dial": dial, "status": status, "memory": memory, "start": start, "burn": burn, "become": become, "run": run,
 	} {
 		mux.HandleFunc("/"+name, func(w http.ResponseWriter, r *http.Request) {
@@ -73,6 +73,15 @@ func write(ask func(string) string) (string, error) {
 	}
 	_, err = file.WriteString("hostile")
 	return "written", errors.Join(err, file.Close())
+}
+
+// open opens a file for writing and leaves it as it is.
+func open(ask func(string) string) (string, error) {
+	file, err := os.OpenFile(ask("path"), os.O_WRONLY, 0)
+	if err != nil {
+		return "", err
+	}
+	return "opened", file.Close()
 }
 
 func signal(ask func(string) string) (string, error) {
