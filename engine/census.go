@@ -46,10 +46,7 @@ func (d *dispatcher) census(ctx context.Context, ref store.AppRef) pod.Census {
 	if err != nil {
 		return c
 	}
-	d.mu.RLock()
-	p := d.pools[poolKey{ref, app.Incarnation}]
-	d.mu.RUnlock()
-	if p != nil {
+	if p := d.known(poolKey{ref, app.Incarnation}); p != nil {
 		p.count(&c)
 	}
 	return c

@@ -124,3 +124,21 @@ func TestIdleAppsHaveNoPool(t *testing.T) {
 		}
 	})
 }
+
+func TestFailureIsToldForADay(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, b *bench) {
+		b.shelf.publish(store.Config{})
+		b.starting = func(context.Context, pod.Spec) error { return errors.New("exit status 1") }
+		if err := b.call(t.Context()); err == nil {
+			t.Fatal("it came up")
+		}
+		elapse(23 * time.Hour)
+		if c := b.census(t.Context(), testApp); c.LastError == "" || c.Failed != 1 {
+			t.Errorf("census after a day: %+v", c)
+		}
+		elapse(2 * time.Hour)
+		if pools := len(b.all()); pools != 0 {
+			t.Errorf("%d pools are kept for an app that nobody calls", pools)
+		}
+	})
+}

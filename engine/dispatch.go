@@ -172,7 +172,11 @@ func (d *dispatcher) expect(ctx context.Context, ref store.AppRef, queued int) {
 	if err != nil {
 		return // its takers hear of it
 	}
-	if p, err := d.pool(app); err == nil {
+	p := d.known(poolKey{ref, app.Incarnation})
+	if p == nil && queued > 0 {
+		p, _ = d.pool(app) // none is made while the engine drains
+	}
+	if p != nil {
 		p.expect(queued)
 	}
 }

@@ -14,6 +14,8 @@ import (
 const (
 	// linger is how long a pool stays that has nothing to do; it saves making it again for every call of a quiet app.
 	linger = time.Minute
+	// remembered is how long it stays to tell why the last start failed, after the last call.
+	remembered = 24 * time.Hour
 	// lookAgain is the pause after a store that did not answer.
 	lookAgain = time.Second
 	// lookOften is the pause between two looks at an app that has calls: what it wants changes with them, and with time.

@@ -24,6 +24,13 @@ func (d *dispatcher) pool(app store.App) (*pool, error) {
 	return d.addPool(key, app)
 }
 
+// known answers the pool that there is, or nil.
+func (d *dispatcher) known(key poolKey) *pool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.pools[key]
+}
+
 func (d *dispatcher) addPool(key poolKey, app store.App) (*pool, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

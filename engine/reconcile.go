@@ -209,10 +209,13 @@ func (p *pool) drain(ctx context.Context, but int, meant func(*instance) bool) {
 	}
 }
 
-// isIdle reports whether the pool has nothing left to keep or to tell.
+// isIdle reports whether the pool has nothing left to keep, and has told for long enough what it has to tell.
 func (p *pool) isIdle(now time.Time) bool {
-	return p.desired == 0 && len(p.pods) == 0 && p.arriving() == 0 && p.lastError == "" &&
-		p.waiting.length() == 0 && now.Sub(p.used) >= linger
+	told := linger
+	if p.lastError != "" {
+		told = remembered
+	}
+	return p.desired == 0 && len(p.pods) == 0 && p.arriving() == 0 && p.waiting.length() == 0 && now.Sub(p.used) >= told
 }
 
 // nextLook answers how long the keeper may sleep.
@@ -226,6 +229,7 @@ func (p *pool) nextLook(now time.Time, s samples) time.Duration {
 	at(p.fault.until)
 	at(s.used.Add(p.rules.scaledown))
 	at(s.used.Add(linger))
+	at(s.used.Add(remembered))
 	for _, past := range p.before {
 		at(past.until.Add(p.rules.scaledown))
 	}

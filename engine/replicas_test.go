@@ -187,7 +187,13 @@ func TestLeastScaledownIsTheFloorOfThePeriod(t *testing.T) {
 
 func TestQueuedWorkIsDemand(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bench) {
+		synctest.Wait() // the dispatcher has read it by now, and does so again when an app changes
+		b.reserved = nil
 		b.shelf.publish(store.Config{MaxConcurrency: 10})
+		b.expect(t.Context(), testApp, 0)
+		if pools := len(b.all()); pools != 0 {
+			t.Errorf("%d pools for no work", pools)
+		}
 		b.expect(t.Context(), testApp, 25)
 		synctest.Wait()
 		if c := b.census(t.Context(), testApp); c.Ready != 3 || c.Queued != 25 || c.Desired != 3 {

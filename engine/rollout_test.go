@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -157,4 +158,44 @@ func TestVersionThatServesInPlaceOfABrokenOneGrows(t *testing.T) {
 			t.Errorf("call went to %+v", target)
 		}
 	})
+}
+
+func TestNoCallIsLostWhilePodsComeAndGo(t *testing.T) {
+	for name, bytes := range map[string]int64{"stopped": 0, "frozen": 1000} {
+		t.Run(name, func(t *testing.T) {
+			inTheCold(t, bytes, func(t *testing.T, b *bench, _ *icy) {
+				b.starting = func(ctx context.Context, _ pod.Spec) error { return sleep(ctx, 700*time.Millisecond) }
+				config := store.Config{MaxConcurrency: 20, Scaling: store.Scaling{Threshold: 40, ScaledownPeriodSecs: 30}}
+				b.shelf.publish(config)
+				var calls sync.WaitGroup
+				for n := range 12_000 { // 200 a second for a minute, each of 50 ms
+					calls.Go(func() {
+						err := b.do(t.Context(), testApp, direct, func(g grant) error {
+							select {
+							case <-g.target().OutOfService:
+								return errors.New("cut off")
+							case <-time.After(50 * time.Millisecond):
+								return nil
+							}
+						})
+						if err != nil {
+							t.Errorf("call %d: %v", n, err)
+						}
+					})
+					elapse(5 * time.Millisecond)
+					switch n % 2000 {
+					case 300:
+						b.shelf.publish(config)
+					case 800:
+						b.shelf.change(func(app *store.App) { app.Scaling.MaxReplicas = 1 })
+					case 1200:
+						b.shelf.change(func(app *store.App) { app.Scaling.MaxReplicas = 4 })
+					case 1500:
+						b.shelf.change(func(app *store.App) { app.ActiveVersion-- })
+					}
+				}
+				calls.Wait()
+			})
+		})
+	}
 }
