@@ -48,6 +48,23 @@ func TestLaunch(t *testing.T) {
 	}
 }
 
+// What Python reads when it begins comes too late for a pod that is forked.
+func TestEarlyEnvironment(t *testing.T) {
+	t.Parallel()
+	r := New(t.TempDir())
+	for name, forked := range map[string]bool{
+		"GREETING": true, "TZ": true, "PYTHONPATH": false, "PYTHONHASHSEED": false, "PYTHONOPTIMIZE": false, "LD_PRELOAD": false, "LANG": false, "LC_ALL": false,
+	} {
+		launch, err := r.Launch(t.Context(), "/code", store.Version{Config: store.Config{Env: map[string]string{name: "x"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := launch.Template != nil; got != forked {
+			t.Errorf("with %s a pod is forked: %v", name, got)
+		}
+	}
+}
+
 func TestWithoutPython(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	_, err := New(t.TempDir()).Launch(t.Context(), "/code", store.Version{})
