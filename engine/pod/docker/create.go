@@ -31,7 +31,8 @@ const (
 	defaultScratch = 256 << 20
 )
 
-// create makes the container of s, which does not run yet, and answers its id.
+// create makes the container of s, which does not run yet, and answers its id. It takes as long as the engine takes, whatever becomes of
+// ctx: one that is made while nobody listens would be left behind.
 func (d *Driver) create(ctx context.Context, s pod.Spec, image spec.DockerOCIImageConfig) (id string, err error) {
 	env, err := environment(s)
 	if err != nil {
@@ -46,6 +47,8 @@ func (d *Driver) create(ctx context.Context, s pod.Spec, image spec.DockerOCIIma
 	if err != nil {
 		return "", err
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupLimit)
+	defer cancel()
 	made, err := d.api.ContainerCreate(ctx, client.ContainerCreateOptions{
 		Name: "ignite-" + s.Name + "-" + strings.ToLower(rand.Text()[:8]),
 		Config: &engine.Config{

@@ -16,8 +16,8 @@ import (
 	"dodil.io/ignite/engine/pod/probe"
 )
 
-// cleanupLimit bounds what is asked of the engine on nobody's behalf: signals, removals, and how a container ended.
-const cleanupLimit = 30 * time.Second
+// cleanupLimit bounds what is asked of the engine whoever has given up: starts, signals, removals, and how a container ended.
+const cleanupLimit = time.Minute
 
 // Options say which engine a Driver uses.
 type Options struct {
@@ -115,6 +115,9 @@ func (d *Driver) Start(ctx context.Context, spec pod.Spec) (pod.Pod, error) {
 	defer d.starts.Done()
 	c, err := d.launch(ctx, spec)
 	if err != nil {
+		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+			err = fmt.Errorf("%w: %w", cause, err)
+		}
 		return nil, &pod.StartError{Pod: spec.Name, Reason: err.Error(), Err: err}
 	}
 	if err := c.awaitReady(ctx, d.options.ListenLimit); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/moby/moby/api/pkg/stdcopy"
 	engine "github.com/moby/moby/api/types/container"
@@ -40,12 +41,15 @@ func (d *Driver) launch(ctx context.Context, s pod.Spec) (*container, error) {
 func (c *container) start(ctx context.Context) error {
 	// Both must be there before the start, so that nothing is missed, and stay for as long as the program runs.
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	hangs := time.AfterFunc(cleanupLimit, stopWatching)
+	defer hangs.Stop()
 	output, err := c.driver.api.ContainerAttach(watching, c.id, client.ContainerAttachOptions{Stream: true, Stdout: true, Stderr: true})
 	if err != nil {
 		stopWatching()
 		return fmt.Errorf("attach to container: %w", err)
 	}
 	exit := c.driver.api.ContainerWait(watching, c.id, client.ContainerWaitOptions{Condition: engine.WaitConditionNextExit})
+	hangs.Stop()
 	w := watch{exit: exit, output: output.HijackedResponse, stop: stopWatching}
 	if err := c.run(ctx); err != nil {
 		w.close()
