@@ -105,7 +105,7 @@ func TestClient(t *testing.T) {
 	t.Run("watch live", func(t *testing.T) { clientWatchesLive(t, c) })
 	t.Run("drafts, versions and rollback", func(t *testing.T) { clientPublishes(t, c) })
 	t.Run("what runs", func(t *testing.T) {
-		says(t, c.must(t, "app", "state", "stream"), "running", "Pods ready:        1")
+		says(t, c.must(t, "app", "state", "stream"), "running", "Pods ready:         1")
 		if state := c.document(t, "app", "state", "stream"); state["deploymentState"] != "DEPLOYMENT_STATE_RUNNING" || state["readyReplicas"] != 1.0 {
 			t.Errorf("%v", state)
 		}
