@@ -3,10 +3,12 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -140,17 +142,23 @@ func until(limit time.Duration, so func() error) error {
 	}
 }
 
-// freeAddresses are of this machine alone; nobody listens on them now.
+// freeAddresses answers addresses of this machine where nobody listens. They are below the ports that Linux gives to whoever asks for any
+// (32768 and up): a server that is killed and started again needs the one it had, and an outgoing connection could have taken it.
 func freeAddresses(t *testing.T, n int) []string {
 	t.Helper()
-	addresses := make([]string, n)
-	for i := range addresses {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+	const lowest, highest = 12_000, 32_000
+	addresses := make([]string, 0, n)
+	for tries := 0; len(addresses) < n; tries++ {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(lowest+rand.IntN(highest-lowest)))
+		listener, err := net.Listen("tcp", address)
+		if err != nil && tries < 100 {
+			continue
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer func() { _ = listener.Close() }()
-		addresses[i] = listener.Addr().String()
+		addresses = append(addresses, address)
 	}
 	return addresses
 }
