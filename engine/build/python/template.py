@@ -108,18 +108,28 @@ class Template:
             elif descriptor in self.pids:
                 self.let_go(descriptor)
             else:
-                flag, files, flags, _ = socket.recv_fds(self.orders, 1, MAX_FILES)
+                flag, files = self.receive()
                 if not flag:
                     return None
-                if not flags & socket.MSG_CTRUNC and self.fork(flag == b"\1", files):
+                if files and self.fork(flag == b"\1", files):
                     return files
-                close_all(files)
+
+    def receive(self):
+        """Answers the byte and the files of an order: no byte when the driver has gone, and no files when there is no room for
+        all of them, which ends the order's wire and tells the driver so."""
+        flag, files, flags, _ = socket.recv_fds(self.orders, 1, MAX_FILES)
+        if flags & socket.MSG_CTRUNC:
+            close_all(files)
+            files = []
+        return flag, files
 
     def fork(self, new_pid, files):
         """Answers True in the pod."""
-        wire = os.dup(files[1])
+        wire = files[1]
         try:
-            pid = self.fork_in(new_pid)
+            if new_pid:
+                check(libc.unshare(CLONE_NEWPID))  # For what is forked next, not for this process.
+            pid = os.fork()
             if pid == 0:
                 self.orders.detach()  # All descriptors are closed by number before another may have theirs.
                 return True
@@ -127,20 +137,10 @@ class Template:
         except OSError as error:
             tell(wire, fault="fork: %s" % error)
             os.close(wire)
+        close_all(file for file in files if file != wire)
+        if new_pid:
+            check(libc.setns(self.namespace, CLONE_NEWPID))
         return False
-
-    def fork_in(self, new_pid):
-        """Forks into a new PID namespace or into the one that this process is in."""
-        if not new_pid:
-            return os.fork()
-        check(libc.unshare(CLONE_NEWPID))
-        pid = -1
-        try:
-            pid = os.fork()
-            return pid
-        finally:
-            if pid:
-                check(libc.setns(self.namespace, CLONE_NEWPID))
 
     def keep(self, pid, wire):
         try:
@@ -226,6 +226,7 @@ class Pod:
             os._exit(1)
         tell(self.wire, entered=True)
         system_call(CLOSE_RANGE, ORDERS + len(self.sockets), 2**32 - 1, 0)
+        prctl(PR_SET_DUMPABLE, 1)  # Its own user may look into it again, now that it has nothing of the template's.
 
     def leave_template(self):
         os.setpgid(0, 0)
@@ -297,8 +298,7 @@ class Origin:
         resource.setrlimit(resource.RLIMIT_NOFILE, self.limit)
 
     def stay_with_it(self):
-        """Makes this process end with the template, and visible to its own user. A change of user undoes both."""
-        prctl(PR_SET_DUMPABLE, 1)
+        """Makes this process end with the template. A change of user undoes it."""
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         ended = select.poll()
         ended.register(self.process, select.POLLIN)
