@@ -75,6 +75,8 @@ type round struct {
 	rate float64
 	// took of each call: from when it was sent, or at a steady rate from when it was due.
 	took []time.Duration
+	// processor is what a call took the process between load and pod.
+	processor time.Duration
 }
 
 // press calls from so many callers, each of which calls again as soon as it has its answer.
@@ -164,6 +166,10 @@ func (r rounds) rate() float64 {
 
 func (r rounds) quantile(q float64) time.Duration {
 	return time.Duration(middle(r, func(one round) float64 { return float64(quantile(one.took, q)) }))
+}
+
+func (r rounds) processor() time.Duration {
+	return time.Duration(middle(r, func(one round) float64 { return float64(one.processor) }))
 }
 
 func (r rounds) latency() string {

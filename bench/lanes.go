@@ -21,6 +21,9 @@ type lane struct {
 	address string
 	// host and token are what Ignite finds and lets in a call by; others are given them as well.
 	host, token string
+	// proxy is the process in between, 0 if there is none; its children count as it if forks is set.
+	proxy int
+	forks bool
 }
 
 // get is a request as it goes over the wire.
@@ -70,8 +73,8 @@ func openLanes(ctx context.Context, in *installation) (l *lanes, err error) {
 	}
 	l.stops = append(l.stops, stop)
 	pod := strings.TrimSuffix(strings.TrimPrefix(url, "http://"), "/")
-	l.add(in, straightLane, pod)
-	l.add(in, directLane, in.http)
+	l.add(in, straightLane, pod, 0)
+	l.add(in, directLane, in.http, in.server.Process.Pid)
 	if err := l.startReverseProxy(ctx, in, pod); err != nil {
 		return l, err
 	}
@@ -85,8 +88,8 @@ func roomy(r *ignitev1.CreateAppRequest) {
 	r.Scaling = &ignitev1.ScalingConfig{MaxReplicas: 1}
 }
 
-func (l *lanes) add(in *installation, name, address string) {
-	l.all = append(l.all, lane{name: name, address: address, host: hostOf("lane"), token: in.token})
+func (l *lanes) add(in *installation, name, address string, proxy int) {
+	l.all = append(l.all, lane{name: name, address: address, host: hostOf("lane"), token: in.token, proxy: proxy, forks: name == nginxLane})
 }
 
 func hostOf(app string) string { return app + "-" + organization + ".ignite.localhost" }
@@ -110,7 +113,7 @@ func (l *lanes) start(ctx context.Context, in *installation, name, address strin
 		return fmt.Errorf("start %s: %w", name, err)
 	}
 	l.stops = append(l.stops, func() { _ = command.Process.Signal(os.Interrupt); _ = command.Wait() })
-	l.add(in, name, address)
+	l.add(in, name, address, command.Process.Pid)
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	err := poll(ctx, 10*time.Millisecond, func() (bool, error) {

@@ -27,7 +27,7 @@ func measureRates(ctx context.Context, in *installation, s settings) ([]row, err
 		bytes int
 	}{{"1 KiB", kibibyte}, {"1 MiB", mebibyte}} {
 		each, err := l.takeTurns(func(l lane) (round, error) {
-			return press(ctx, l.target(size.bytes), callers, s.duration/turns)
+			return l.press(ctx, size.bytes, callers, s.duration/turns)
 		})
 		if err != nil {
 			return nil, err
@@ -39,6 +39,21 @@ func measureRates(ctx context.Context, in *installation, s settings) ([]row, err
 
 func (l lane) target(bytes int) target {
 	return target{roads: []road{{l.address, l.get(fmt.Sprintf("/bytes?%d", bytes))}}, want: bytes}
+}
+
+// press also reads what the calls took the proxy.
+func (l lane) press(ctx context.Context, bytes, callers int, duration time.Duration) (round, error) {
+	before, err := l.processorTime()
+	if err != nil {
+		return round{}, err
+	}
+	r, err := press(ctx, l.target(bytes), callers, duration)
+	if err != nil {
+		return round{}, err
+	}
+	after, err := l.processorTime()
+	r.processor = (after - before) / time.Duration(len(r.took))
+	return r, err
 }
 
 // takeTurns answers the rounds of each lane.
@@ -61,6 +76,9 @@ func (l *lanes) compare(load string, each []rounds) []row {
 	rows := make([]row, 0, len(l.all)+len(l.missing))
 	for i, lane := range l.all {
 		r := row{what: load + ": " + lane.name, figure: perSecond(each[i].rate()) + "; " + each[i].latency()}
+		if lane.proxy != 0 {
+			r.figure += fmt.Sprintf("; %.0f µs of processor a call", each[i].processor().Seconds()*1e6)
+		}
 		if lane.name == directLane {
 			r.figure += "; by others' rate:"
 			for j, other := range l.all {
