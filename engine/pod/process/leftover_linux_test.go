@@ -32,7 +32,9 @@ func TestLeftoversOfAKilledServer(t *testing.T) {
 			}
 			_ = server.Wait() // says that it was killed
 			awaitRefusal(t, address)
-			open(t, dir)
+			if groups := process.Groups(open(t, dir)); len(groups) > 0 {
+				t.Errorf("control groups are left: %q", groups)
+			}
 			mustBeGone(t, child)
 			if homes, err := filepath.Glob(filepath.Join(dir, "pod-*")); err != nil || len(homes) > 0 {
 				t.Errorf("homes are left: %q, %v", homes, err)

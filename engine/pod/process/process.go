@@ -6,7 +6,8 @@
 // and the next to open the same folder kills what they had started.
 //
 // A pod that takes its socket from us (Spec.SocketActivation) is ready when it has been started: the kernel queues its calls, and
-// refuses them once it has exited, because no other process keeps the socket.
+// refuses them once it has exited, because no other process keeps the socket. On Linux it is forked from a warm parent if it has one
+// (Spec.Template, and the package template), and is in every other way what a plain start makes of it.
 package process
 
 import (
@@ -68,6 +69,10 @@ func New(options Options) (*Driver, error) {
 	if options.Dir == "" {
 		return nil, errors.New("process driver: Dir is empty")
 	}
+	sandbox := cmp.Or(options.Sandbox, SandboxAuto)
+	if sandbox != SandboxAuto && sandbox != SandboxRequired && sandbox != SandboxOff {
+		return nil, fmt.Errorf("process driver: there is no sandbox %q", sandbox)
+	}
 	dir, err := filepath.Abs(options.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("process driver: Dir: %w", err)
@@ -79,7 +84,7 @@ func New(options Options) (*Driver, error) {
 	return &Driver{
 		dir:      dir,
 		patience: cmp.Or(options.ListenLimit, probe.DefaultListenLimit),
-		sandbox:  cmp.Or(options.Sandbox, SandboxAuto),
+		sandbox:  sandbox,
 		hidden:   options.Hidden,
 		logger:   logger,
 		ports:    ports{taken: make(map[int]struct{})},

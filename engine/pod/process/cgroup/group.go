@@ -24,8 +24,12 @@ type Limits struct {
 // Group is a set of processes that share limits. Its methods may be called concurrently.
 type Group struct {
 	tree *Tree
+	name string
 	dirs map[string]string // by controller
 }
+
+// Name is what New was given.
+func (g *Group) Name() string { return g.name }
 
 // New makes a group of that name. Limits that the tree cannot set are passed over.
 func (t *Tree) New(name string, limits Limits) (*Group, error) {
@@ -42,7 +46,7 @@ func (t *Tree) New(name string, limits Limits) (*Group, error) {
 }
 
 func (t *Tree) group(name string) *Group {
-	g := &Group{tree: t, dirs: make(map[string]string, len(t.parents))}
+	g := &Group{tree: t, name: name, dirs: make(map[string]string, len(t.parents))}
 	for controller, parent := range t.parents {
 		g.dirs[controller] = filepath.Join(parent, name)
 	}
