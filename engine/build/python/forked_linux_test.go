@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/http"
 	"os"
 	"reflect"
 	"slices"
@@ -24,6 +25,7 @@ import (
 // forkery is a driver whose template is warm.
 type forkery struct {
 	*testing.T
+	sandbox  process.Sandbox
 	driver   *process.Driver
 	runtime  *Runtime
 	dir      string
@@ -50,10 +52,12 @@ func TestForkedPods(t *testing.T) {
 			"template ends":             forkery.templateEnds,
 			"close":                     forkery.closeEndsAll,
 			"missing folder":            forkery.missingFolder,
+			"out of memory":             forkery.outOfMemory,
+			"freeze":                    forkery.freeze,
 		} {
 			t.Run(string(sandbox)+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				f := forkery{T: t, runtime: New(t.TempDir()), dir: t.TempDir()}
+				f := forkery{T: t, sandbox: sandbox, runtime: New(t.TempDir()), dir: t.TempDir()}
 				f.driver = openDriver(t, f.dir, sandbox, t.Output())
 				warm(t, f.driver, f.runtime)
 				f.template = recorded(t, f.dir)[0]
@@ -111,6 +115,11 @@ def status():
     wanted = ("Groups", "CapInh", "CapPrm", "CapEff", "CapAmb", "NoNewPrivs", "Seccomp", "SigBlk", "SigIgn", "SigCgt", "Umask")
     with open("/proc/self/status") as lines:
         return [line for line in lines if line.startswith(wanted)]
+def entries(folder):
+    try:
+        return sorted(os.listdir(folder))
+    except OSError as error:
+        return error.strerror
 def handler(payload, ctx):
     varying = ("PORT", "HOME", "TMPDIR", "PWD")
     main = sys.modules["__main__"]
@@ -134,10 +143,10 @@ def handler(payload, ctx):
         "limits": [resource.getrlimit(limit) for limit in range(10)],
         "signals": [str(signal.getsignal(number)).partition(" at ")[0] for number in range(1, 32)],
         "collector": [gc.isenabled(), gc.get_threshold()],
-        "threads": [threading.main_thread().name, threading.active_count()],
+        "main thread": threading.main_thread().name,
         "priority": os.nice(0),
-        "root": sorted(os.listdir("/")),
-        "processes": len([name for name in os.listdir("/proc") if name.isdigit()]) if os.getpid() == 1 else 0,
+        "root": entries("/"),
+        "processes": len([name for name in entries("/proc") if name.isdigit()]) if os.getpid() == 1 else 0,
         "status": status(),
         "user": [os.getuid() == 0, os.getuid() == os.geteuid() == os.getgid() == os.getegid(), os.access("/etc/shadow", os.R_OK)],
         "name": socket.gethostname(),
@@ -151,6 +160,11 @@ func (f forkery) likeAPlainOne() {
 	plain := spec
 	plain.Template = nil
 	want, got := factsOf(f, startPod(f, f.driver, plain)), factsOf(f, startPod(f, f.driver, spec))
+	if os.Geteuid() != 0 {
+		// Only plain pods get a PID namespace from a server that is not root.
+		delete(want, "first")
+		delete(want, "processes")
+	}
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		if !reflect.DeepEqual(got[name], want[name]) {
 			f.Errorf("%s: forked %v, plain %v", name, got[name], want[name])
@@ -457,6 +471,59 @@ func (f forkery) missingFolder() {
 		f.Errorf("got %v", err)
 	}
 	call(f, f.start(f.spec(handlerThatEchoes)), "")
+}
+
+func (f forkery) outOfMemory() {
+	if missing := strings.Join(f.driver.Confinement().Missing, " "); f.sandbox == process.SandboxOff || strings.Contains(missing, "limits of memory") {
+		f.Skip("pods have no limit of memory here")
+	}
+	spec := f.spec("def handler(payload, ctx): return len(b'x' * (200 << 20))")
+	spec.MemoryMB = 100
+	p := f.start(spec)
+	if response, err := postTo(p, ""); err == nil {
+		response.Body.Close()
+		f.Errorf("the call is answered with %s", response.Status)
+	}
+	<-p.Done()
+	if err := p.Err(); !errors.Is(err, pod.ErrOutOfMemory) {
+		f.Errorf("it ended with %v", err)
+	}
+}
+
+func (f forkery) freeze() {
+	p := f.start(f.spec(handlerThatEchoes))
+	call(f, p, "")
+	freezer := p.(pod.Freezer)
+	if err := freezer.Freeze(f.Context()); err != nil {
+		f.Fatal(err)
+	}
+	// Without a control group it is a signal that stops a pod, which needs a moment.
+	if f.sandbox != process.SandboxOff && answersWithin(f, p, 100*time.Millisecond) {
+		f.Error("a frozen pod answers")
+	}
+	if err := freezer.Thaw(f.Context()); err != nil {
+		f.Fatal(err)
+	}
+	call(f, p, "")
+	if err := freezer.Freeze(f.Context()); err != nil {
+		f.Fatal(err)
+	}
+	f.mustStop(p)
+}
+
+func answersWithin(t testing.TB, p pod.Pod, patience time.Duration) bool {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.Addr().String(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return false
+	}
+	return response.Body.Close() == nil
 }
 
 // lifeline is where a pod connects, so that its test learns of its end.
