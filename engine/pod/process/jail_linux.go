@@ -38,9 +38,6 @@ func unconfined() *jail { return &jail{off: true} }
 
 // newJail tries each part of the confinement once. dir is the driver's folder.
 func newJail(dir string, hidden []string) (*jail, error) {
-	if err := startOtherChildren(); err != nil {
-		return nil, err
-	}
 	j := &jail{visible: sandbox.Machine(searchPath(), append([]string{dir}, hidden...))}
 	for _, part := range []struct {
 		what string
@@ -60,16 +57,6 @@ func newJail(dir string, hidden []string) (*jail, error) {
 		}
 	}
 	return j, nil
-}
-
-// startOtherChildren makes package os start, on this thread, the process by which it finds out once how to wait for others. On a
-// thread with a PID namespace to fill, that would be the first in it, and with its end the namespace takes no more.
-func startOtherChildren() error {
-	self, err := os.FindProcess(os.Getpid())
-	if err != nil {
-		return err
-	}
-	return self.Release()
 }
 
 func (j *jail) confinement() Confinement { return j.found }

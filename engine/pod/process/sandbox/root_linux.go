@@ -10,12 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Where a pod finds its own folders.
-const (
-	Home = "/home/pod"
-	Temp = "/tmp"
-)
-
 // Root is a mount namespace of which every pod gets a copy: the machine's programs, read-only, /proc with the processes of
 // the reader's own user, and devices that hold nothing.
 type Root struct {
@@ -26,12 +20,25 @@ type Root struct {
 
 // NewRoot makes a Root in which the pods see visible. at is an empty folder that nobody else uses.
 func NewRoot(at string, visible Visible) (*Root, error) {
+	if err := startOtherChildren(); err != nil {
+		return nil, err
+	}
 	r := &Root{visible: visible}
 	// The thread ends; its namespace is kept by the file.
 	if err := On(func() error { return r.make(at) }); err != nil {
 		return nil, fmt.Errorf("make root: %w", err)
 	}
 	return r, nil
+}
+
+// startOtherChildren makes package os start, on this thread, the process by which it finds out once how to wait for others. On a
+// thread with a PID namespace to fill, that would be the first in it, and with its end the namespace takes no more.
+func startOtherChildren() error {
+	self, err := os.FindProcess(os.Getpid())
+	if err != nil {
+		return err
+	}
+	return self.Release()
 }
 
 func (r *Root) make(at string) error {
@@ -64,7 +71,7 @@ func (*Root) fillFolders(at string) error {
 			return err
 		}
 	}
-	return os.Symlink(Temp, filepath.Join(at, "var/tmp"))
+	return os.Symlink("../tmp", filepath.Join(at, "var/tmp"))
 }
 
 // fillMachine shows the machine's own files.

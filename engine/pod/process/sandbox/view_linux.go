@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -39,7 +40,7 @@ func (r *Root) View(folders Folders) (_ *View, err error) {
 	if v.temp, err = copyTree(folders.Temp, own); err != nil {
 		return nil, err
 	}
-	for _, path := range r.visible.missing(folders.ReadOnly) {
+	for _, path := range r.visible.missing(slices.Concat(folders.ReadOnly, r.visible.Late)) {
 		if v.readOnly[path], err = copyTree(path, own|unix.MOUNT_ATTR_RDONLY); err != nil {
 			delete(v.readOnly, path)
 			return nil, err

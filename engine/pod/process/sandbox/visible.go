@@ -9,6 +9,12 @@ import (
 	"strings"
 )
 
+// Where a pod finds its own folders.
+const (
+	Home = "/home/pod"
+	Temp = "/tmp"
+)
+
 // Visible says what of the machine pods can see.
 type Visible struct {
 	// Paths are files and folders, Links symbolic links at the root.
@@ -16,6 +22,8 @@ type Visible struct {
 	Links map[string]string
 	// Hidden are files and folders that cannot be seen even where they are in one of Paths.
 	Hidden []string
+	// Late are files and folders where pods have folders of their own: each pod gets them in these.
+	Late []string
 }
 
 // system are the folders in which machines keep programs and what these need; the rest of the root is data.
@@ -23,6 +31,9 @@ var system = []string{
 	"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix/store", "/gnu/store",
 	"/sys/devices/system/cpu", "/sys/kernel/mm/transparent_hugepage",
 }
+
+// own are the folders that are a pod's own, whatever the machine has there.
+var own = []string{Temp, Home, "/var/tmp", "/dev", "/proc"}
 
 // Machine answers what of this machine programs need: the system's own folders, and those of search, which is the PATH. hidden are
 // files and folders that are to be hidden.
@@ -67,6 +78,10 @@ func (v *Visible) add(path string) {
 	if err != nil || v.Shows(path) {
 		return
 	}
+	if within(path, own) {
+		v.addLate(path)
+		return
+	}
 	if info.Mode()&os.ModeSymlink == 0 {
 		v.Paths = append(v.Paths, path)
 		return
@@ -76,13 +91,24 @@ func (v *Visible) add(path string) {
 	}
 }
 
-// All are the paths and links.
-func (v *Visible) All() []string { return slices.AppendSeq(slices.Clone(v.Paths), maps.Keys(v.Links)) }
+// All are all that is visible.
+func (v *Visible) All() []string {
+	return slices.AppendSeq(slices.Concat(v.Paths, v.Late), maps.Keys(v.Links))
+}
+
+// addLate leaves out what something is hidden in: that is done in the Root only.
+func (v *Visible) addLate(path string) {
+	hasHidden := slices.ContainsFunc(v.Hidden, func(hidden string) bool { return within(hidden, []string{path}) })
+	if !hasHidden && !within(path, v.Hidden) {
+		v.Late = append(v.Late, path)
+	}
+}
 
 // Shows reports whether path can be seen.
 func (v *Visible) Shows(path string) bool {
 	path = filepath.Clean(path)
-	return within(path, v.All()) && !within(path, v.Hidden)
+	shown := within(path, v.Paths) || within(path, slices.Collect(maps.Keys(v.Links)))
+	return shown && !within(path, v.Hidden)
 }
 
 func within(path string, folders []string) bool {

@@ -87,13 +87,18 @@ func TestMachine(t *testing.T) {
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	v := Machine(bin+":/usr/bin:/no/such/bin", []string{filepath.Join(dir, "tools/secret")})
+	v := Machine(bin+":/usr/bin:/no/such/bin", nil)
 	for path, want := range map[string]bool{
-		"/bin/sh": true, "/usr/bin/env": true, "/etc/passwd": true, filepath.Join(bin, "tool"): true, filepath.Join(dir, "tools/lib"): true,
-		filepath.Join(dir, "tools/secret"): false, "/home": false, "/var/lib": false, "/no/such/bin": false, dir: false,
+		"/bin/sh": true, "/usr/bin/env": true, "/etc/passwd": true, "/home": false, "/var/lib": false, "/no/such/bin": false, dir: false,
 	} {
 		if got := v.Shows(path); got != want {
 			t.Errorf("%s is shown: %v, want %v", path, got, want)
 		}
+	}
+	if tools := filepath.Join(dir, "tools"); within(tools, []string{Temp}) && !slices.Equal(v.Late, []string{tools}) {
+		t.Errorf("in folders that are a pod's own it shows %q, want %q", v.Late, tools)
+	}
+	if v := Machine(bin, []string{filepath.Join(dir, "tools/secret")}); v.Shows(bin) || len(v.Late) > 0 {
+		t.Errorf("a folder in which something is hidden is shown in %q", v.Late)
 	}
 }
