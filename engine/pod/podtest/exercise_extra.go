@@ -36,7 +36,7 @@ func (s suite) freeze() {
 	}()
 	select {
 	case err := <-answered:
-		s.Errorf("a frozen pod answered: %v", err)
+		s.Fatalf("a frozen pod answered: %v", err)
 	case <-time.After(100 * time.Millisecond):
 	}
 	if bytes, err := freezer.MemoryBytes(); err != nil || bytes < 100<<10 {

@@ -51,13 +51,16 @@ func (p *process) Thaw(ctx context.Context) error {
 // setFrozen goes by the control group, or where there is none, by a signal to the process group. The caller holds mu.
 func (p *process) setFrozen(ctx context.Context, set func(freezer, context.Context) error, otherwise syscall.Signal) error {
 	f := p.limits.freezer()
-	if f == nil {
-		p.signal(otherwise)
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, freezeLimit)
 	defer cancel()
-	return set(f, ctx)
+	if f != nil {
+		return set(f, ctx)
+	}
+	p.signal(otherwise)
+	if otherwise == syscall.SIGSTOP {
+		return awaitStopped(ctx, p.pid())
+	}
+	return nil
 }
 
 // thaw lets a frozen pod get the signals that end it. The caller holds mu.

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -38,6 +39,9 @@ func awaitGone(group int, _ home, limit time.Duration) bool {
 	}
 	return true
 }
+
+// awaitStopped does not wait: the system does not say whether all threads have stopped.
+func awaitStopped(context.Context, int) error { return nil }
 
 // terminate asks the program to end. The caller holds mu.
 func (p *process) terminate() { p.signal(syscall.SIGTERM) }

@@ -2,6 +2,7 @@ package process
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -106,8 +107,38 @@ func started(pid int) (string, error) {
 	return strings.TrimSpace(string(boot)) + "/" + stat.started, nil
 }
 
+// awaitStopped returns when every thread of the process has stopped, which a signal to stop only asks for.
+func awaitStopped(ctx context.Context, pid int) error {
+	for delay := 100 * time.Microsecond; !allStopped(pid); delay = min(2*delay, 10*time.Millisecond) {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(delay):
+		}
+	}
+	return nil
+}
+
+func allStopped(pid int) bool {
+	threads, err := os.ReadDir(procFile(pid, "task"))
+	if err != nil {
+		return false
+	}
+	for _, thread := range threads {
+		stat, err := os.ReadFile(procFile(pid, "task/"+thread.Name()+"/stat"))
+		if err != nil {
+			continue // it has just ended
+		}
+		if parsed, err := parseStat(stat); err != nil || !parsed.stopped && !parsed.dead {
+			return false
+		}
+	}
+	return len(threads) > 0
+}
+
 type procStat struct {
 	dead    bool
+	stopped bool
 	group   int
 	started string // in clock ticks since boot
 }
@@ -133,6 +164,7 @@ func parseStat(data []byte) (procStat, error) {
 	}
 	return procStat{
 		dead:    bytes.ContainsAny(fields[state], "ZX"),
+		stopped: bytes.ContainsAny(fields[state], "Tt"),
 		group:   number,
 		started: string(fields[started]),
 	}, nil

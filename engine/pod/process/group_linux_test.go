@@ -15,6 +15,7 @@ func TestParseStat(t *testing.T) {
 	}{
 		"plain":           {"17 (app)" + fields, procStat{group: 4242, started: "987654"}},
 		"name with marks": {"17 (a) Z (b)" + fields, procStat{group: 4242, started: "987654"}},
+		"stopped":         {"17 (app)" + strings.Replace(fields, "S", "T", 1), procStat{stopped: true, group: 4242, started: "987654"}},
 		"zombie":          {"17 (app)" + strings.Replace(fields, "S", "Z", 1), procStat{dead: true, group: 4242, started: "987654"}},
 	} {
 		if got, err := parseStat([]byte(test.data)); err != nil || got != test.want {
