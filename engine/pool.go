@@ -39,6 +39,8 @@ type pool struct {
 	arrivals window
 	before   wishes
 	used     time.Time
+	// asleep says that the keeper does not look every second: the next call wakes it, also one that finds a slot.
+	asleep bool
 	// expected is about how many jobs waited in the app's queue at the time told.
 	expected int
 	told     time.Time
@@ -117,6 +119,7 @@ func (p *pool) enter(active uint32, e *errand) (*instance, *waiter, error) {
 	}
 	if on := p.free(); on != nil && p.waiting.length() == 0 {
 		on.used++
+		p.wakeKeeper()
 		return on, nil, nil
 	}
 	serving := p.serving() > 0
@@ -131,6 +134,14 @@ func (p *pool) enter(active uint32, e *errand) (*instance, *waiter, error) {
 	}
 	signal(p.poke)
 	return nil, w, nil
+}
+
+// wakeKeeper lets the keeper notice that there are calls again. From then on it looks by itself until there are none.
+func (p *pool) wakeKeeper() {
+	if p.asleep {
+		p.asleep = false
+		signal(p.poke)
+	}
 }
 
 // await waits until w has a slot or an error. A slot that came too late goes to the next.

@@ -218,7 +218,7 @@ func (p *pool) isIdle(now time.Time) bool {
 	return p.desired == 0 && len(p.pods) == 0 && p.arriving() == 0 && p.waiting.length() == 0 && now.Sub(p.used) >= told
 }
 
-// nextLook answers how long the keeper may sleep.
+// nextLook answers how long the keeper may sleep if nothing happens.
 func (p *pool) nextLook(now time.Time, s samples) time.Duration {
 	next := settled
 	at := func(moment time.Time) {
@@ -233,7 +233,8 @@ func (p *pool) nextLook(now time.Time, s samples) time.Duration {
 	for _, past := range p.before {
 		at(past.until.Add(p.rules.scaledown))
 	}
-	if s.calls() > 0 || s.arrived > 0 {
+	p.asleep = s.calls() == 0 && s.arrived == 0
+	if !p.asleep {
 		next = min(next, lookOften)
 	}
 	return next

@@ -171,6 +171,38 @@ func TestCallsInFlightDecide(t *testing.T) {
 	})
 }
 
+// A keeper that has nothing to do sleeps; calls that all find a slot wake it, too.
+func TestTrafficIsNoticedAfterALongQuiet(t *testing.T) {
+	quiet := func(t *testing.T, b *bench, s store.Scaling) {
+		t.Helper()
+		b.shelf.publish(scaling(s))
+		elapse(20 * time.Minute)
+		b.pods(t, "without calls", 1)
+	}
+	t.Run("by rate", func(t *testing.T) {
+		inBubble(t, Config{}, func(t *testing.T, b *bench) {
+			quiet(t, b, store.Scaling{Threshold: 10, ReservedCapacity: 1})
+			for began := time.Now(); time.Since(began) < 2*time.Minute; elapse(25 * time.Millisecond) {
+				if err := b.call(t.Context()); err != nil {
+					t.Fatalf("call: %v", err)
+				}
+			}
+			b.pods(t, "at 40 calls a second", 4)
+		})
+	})
+	t.Run("by calls in flight", func(t *testing.T) {
+		inBubble(t, Config{}, func(t *testing.T, b *bench) {
+			quiet(t, b, store.Scaling{Threshold: 10, Metric: byConcurrency, ReservedCapacity: 1})
+			release := make(chan struct{})
+			end := b.holdMany(t, 30, release)
+			elapse(2 * time.Second)
+			b.pods(t, "with 30 calls in flight", 3)
+			close(release)
+			end()
+		})
+	})
+}
+
 func TestLeastScaledownIsTheFloorOfThePeriod(t *testing.T) {
 	inBubble(t, Config{LeastScaledown: 45 * time.Second}, func(t *testing.T, b *bench) {
 		b.shelf.publish(scaling(store.Scaling{ScaledownPeriodSecs: 5}))
