@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
@@ -48,7 +50,12 @@ func (s *service) HealthCheck(context.Context, *ignitev1.HealthCheckRequest) (*i
 // newGRPC makes the gRPC server: the service, health and reflection.
 func (g *Gateway) newGRPC() *grpc.Server {
 	cfg := g.service.cfg
+	transport := insecure.NewCredentials()
+	if cfg.TLS != nil {
+		transport = credentials.NewTLS(cfg.TLS.Clone())
+	}
 	server := grpc.NewServer(
+		grpc.Creds(transport),
 		grpc.UnaryInterceptor(g.guard.unary),
 		grpc.StreamInterceptor(g.guard.stream),
 		// A little over the limits, so that a body that is too large is refused by us, by name.

@@ -245,6 +245,7 @@ func (g *guard) outermost(next http.Handler) http.Handler {
 				g.cut(ctx, r.URL.Path, p)
 			}
 		}()
+		w.Header().Set(requestIDHeader, requestID(ctx))
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }

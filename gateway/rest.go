@@ -18,10 +18,10 @@ const jsonSlack = 1 << 20
 
 // newHTTP answers everything on the HTTP listener:
 //
-//	outermost ── name and panics ──► host of an app? ──► direct
-//	                                 │ no
-//	                                 ▼
-//	                         /healthz /readyz /metrics /openapi.json
+//	host of an app? ──► direct
+//	│ no
+//	▼
+//	outermost ── name and panics ──► /healthz /readyz /metrics /openapi.json
 //	                         invoke, invoke-async, an execution, its response, its watch, a compiler's lines: handlers of ours
 //	                         all other of /v1: grpc-gateway ──► inProcess ──► service
 func (g *Gateway) newHTTP() (http.Handler, error) {
@@ -43,8 +43,10 @@ func (g *Gateway) newHTTP() (http.Handler, error) {
 	mux.HandleFunc("GET /v1/ignite/executions/{execution_id}/response", g.serveResponse)
 	mux.HandleFunc("GET /v1/ignite/executions/{execution_id}/watch", g.serveWatch)
 	mux.HandleFunc("GET /v1/ignite/compile/{deploy_id}/logs", g.serveCompileLogs)
+	mux.HandleFunc("GET /v1/ignite/app/{organization_name}/{app_name}/usage", g.serveUsage)
+	mux.HandleFunc("GET /v1/ignite/usage", g.serveUsages)
 	mux.Handle("/", limited(g.service.cfg.MaxCodeBytes, g.guard.bodiesNeedToken(api)))
-	return g.guard.outermost(g.splitByHost(mux)), nil
+	return g.splitByHost(g.guard.outermost(mux)), nil
 }
 
 // splitByHost sends what is for an app to it, and the rest to the API. While the server stops it sends nothing anywhere.
@@ -59,7 +61,6 @@ func (g *Gateway) splitByHost(api http.Handler) http.Handler {
 			g.serveDirect(w, r, label)
 			return
 		}
-		w.Header().Set(requestIDHeader, requestID(r.Context()))
 		api.ServeHTTP(w, r)
 	})
 }

@@ -3,23 +3,25 @@ package gateway
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httputil"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 
 	"dodil.io/ignite/engine/pod"
 	"dodil.io/ignite/gateway/auth"
+	"dodil.io/ignite/gateway/proxy"
 	"dodil.io/ignite/store"
 	"dodil.io/ignite/stream"
 )
@@ -33,7 +35,8 @@ type Config struct {
 	Verifier   auth.Verifier
 	// BaseDomain is what apps' host names end in; empty means ignite.localhost.
 	BaseDomain string
-	// PublicScheme and PublicPort are how apps are reached from outside; empty and 0 mean http and the HTTP listener's port.
+	// PublicScheme and PublicPort are how apps are reached from outside; empty and 0 mean http, or https with TLS, and the HTTP
+	// listener's port.
 	PublicScheme string
 	PublicPort   int
 	// MaxPayloadBytes bounds the body of an invocation, MaxCodeBytes an archive; 0 means 64 MiB each.
@@ -53,6 +56,10 @@ type Config struct {
 	OpenAPI []byte
 	// Metrics is served at /metrics; nil is not found.
 	Metrics http.Handler
+	// Registry takes the gateway's own metrics; nil keeps them to itself.
+	Registry prometheus.Registerer
+	// TLS encrypts both listeners; nil does not.
+	TLS *tls.Config
 	// Reached is called at every boundary between two effects (see boundaries.go), for tests that end the process there; nil is nothing.
 	Reached func(Boundary)
 	Logger  *slog.Logger
@@ -76,6 +83,9 @@ const (
 
 func (c Config) withDefaults() Config {
 	c.BaseDomain = cmp.Or(c.BaseDomain, defaultBaseDomain)
+	if c.TLS != nil {
+		c.PublicScheme = cmp.Or(c.PublicScheme, "https")
+	}
 	c.PublicScheme = cmp.Or(c.PublicScheme, "http")
 	c.MaxPayloadBytes = cmp.Or(c.MaxPayloadBytes, defaultMaxBytes)
 	c.MaxCodeBytes = cmp.Or(c.MaxCodeBytes, defaultMaxBytes)
@@ -122,7 +132,8 @@ type Gateway struct {
 	guard    *guard
 	service  *service
 	health   *health.Server
-	proxy    *httputil.ReverseProxy
+	proxy    *proxy.Proxy
+	tally    *tally
 	handler  http.Handler
 	stopping atomic.Bool
 }
@@ -137,7 +148,11 @@ func New(cfg Config) (*Gateway, error) {
 		guard:   &guard{verifier: cfg.Verifier, log: cfg.Logger},
 		service: &service{cfg: cfg, log: cfg.Logger, pods: pod.NewClient(), halt: &halt{}},
 		health:  newHealth(),
-		proxy:   newProxy(cfg.Logger),
+		proxy:   proxy.New(),
+	}
+	var err error
+	if g.tally, err = newTally(cfg); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	handler, err := g.newHTTP()
 	if err != nil {
@@ -155,27 +170,50 @@ func (g *Gateway) Serve(ctx context.Context, grpcListener, httpListener net.List
 	defer cut(nil)
 	running := &running{}
 	grpcServer := g.newGRPC()
-	httpServer := &http.Server{
-		Handler:           running.handler(g.handler),
-		BaseContext:       func(net.Listener) context.Context { return calls },
-		ReadHeaderTimeout: readHeaderTimeout,
-		IdleTimeout:       idleConnectionTime,
-		MaxHeaderBytes:    maxHTTPHead,
-		ErrorLog:          slog.NewLogLogger(g.service.log.Handler(), slog.LevelDebug),
-	}
+	httpServer := g.newHTTPServer(calls, running)
 	serving, failed := errgroup.WithContext(ctx)
 	serving.Go(func() error { return unlessClosed(grpcServer.Serve(grpcListener)) })
-	serving.Go(func() error { return unlessClosed(httpServer.Serve(httpListener)) })
+	serving.Go(func() error { return unlessClosed(g.serveHTTP(httpServer, httpListener)) })
+	counting, stopCounting := context.WithCancel(context.WithoutCancel(ctx))
+	var counter sync.WaitGroup
+	counter.Go(func() { g.tally.run(counting) })
 	<-failed.Done()
 	g.drain(grpcServer, httpServer, running, cut)
 	err := serving.Wait()
 	g.service.begun.Wait()
 	g.service.pods.Close()
-	g.proxy.Transport.(*http.Transport).CloseIdleConnections()
+	g.proxy.Close()
+	stopCounting()
+	counter.Wait()
 	if err != nil {
 		return fmt.Errorf("gateway: %w", err)
 	}
 	return nil
+}
+
+// newHTTPServer answers whatever HTTP there is: 1.1, 2 over TLS, and 2 in the clear to who knows beforehand that it is spoken.
+func (g *Gateway) newHTTPServer(calls context.Context, running *running) *http.Server {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(g.service.cfg.TLS == nil)
+	return &http.Server{
+		Handler:           running.handler(g.handler),
+		BaseContext:       func(net.Listener) context.Context { return calls },
+		Protocols:         &protocols,
+		TLSConfig:         g.service.cfg.TLS.Clone(),
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleConnectionTime,
+		MaxHeaderBytes:    maxHTTPHead,
+		ErrorLog:          slog.NewLogLogger(g.service.log.Handler(), slog.LevelDebug),
+	}
+}
+
+func (g *Gateway) serveHTTP(server *http.Server, listener net.Listener) error {
+	if server.TLSConfig == nil {
+		return server.Serve(listener)
+	}
+	return server.ServeTLS(listener, "", "")
 }
 
 // unlessClosed forgives a server that it was stopped. grpc-go's says so only if that was before it began to serve.

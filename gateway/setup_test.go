@@ -254,6 +254,8 @@ type pods struct {
 	apps map[store.AppRef]*url.URL
 	// fail is answered instead of a pod.
 	fail error
+	// ports are where pods serve more than one, by app and port.
+	ports map[store.AppRef]map[uint32]*url.URL
 	// gone is every target's OutOfService.
 	gone chan struct{}
 	// holding is called before a pod is handed out.
@@ -278,7 +280,7 @@ func (p *pods) set(change func(*pods)) {
 
 func (p *pods) Do(ctx context.Context, ref store.AppRef, _ int64, fn func(pod.Target) error) error {
 	p.mu.Lock()
-	addr, fail, gone, holding := p.apps[ref], p.fail, p.gone, p.holding
+	addr, ports, fail, gone, holding := p.apps[ref], p.ports[ref], p.fail, p.gone, p.holding
 	p.mu.Unlock()
 	if fail != nil {
 		return fail
@@ -291,7 +293,26 @@ func (p *pods) Do(ctx context.Context, ref store.AppRef, _ int64, fn func(pod.Ta
 	if addr == nil {
 		return pod.ErrAppGone
 	}
-	return fn(pod.Target{Addr: addr, Pod: "pod-1", Version: 1, OutOfService: gone})
+	target := pod.Target{Addr: addr, Pod: "pod-1", Version: 1, OutOfService: gone}
+	if ports != nil {
+		target.AddrOf = func(port uint32) *url.URL { return ports[port] }
+	}
+	return fn(target)
+}
+
+// servePort is serve for one port of an app that has several.
+func (p *pods) servePort(t testing.TB, ref store.AppRef, port uint32, handler http.Handler) {
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	p.set(func(p *pods) {
+		if p.ports == nil {
+			p.ports = map[store.AppRef]map[uint32]*url.URL{}
+		}
+		if p.ports[ref] == nil {
+			p.ports[ref] = map[uint32]*url.URL{}
+		}
+		p.ports[ref][port] = must(url.Parse(server.URL))
+	})
 }
 
 func (p *pods) Try(ctx context.Context, v store.Version, fn func(pod.Target) error) ([]string, error) {

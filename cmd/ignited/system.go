@@ -148,7 +148,7 @@ func (s *system) makeServices(context.Context) error {
 		OpenAPI: openapi.Document, BaseDomain: s.config.Gateway.BaseDomain, MaxPayloadBytes: s.config.Gateway.MaxPayloadBytes,
 		MaxCodeBytes: s.config.Gateway.MaxCodeBytes, ColdStartBudget: s.config.Engine.ColdStartBudget,
 		MaxReplicas: uint32(s.config.Pods.MaxReplicas), LeastScaledown: s.config.Pods.LeastScaledown,
-		DrainTime: s.config.Engine.DrainTime, Ready: s.nats.ready, Version: version, Metrics: metricsHandler(metrics),
+		DrainTime: s.config.Engine.DrainTime, Ready: s.nats.ready, Version: version, Metrics: metricsHandler(metrics), Registry: metrics,
 		Reached: gatewayReached, Logger: s.logger,
 	})
 	return err

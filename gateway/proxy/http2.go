@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// isGRPC reports calls that only a server of HTTP/2 understands. gRPC for browsers (application/grpc-web) is none of them.
-func isGRPC(r *http.Request) bool {
+// IsGRPC reports calls that only a server of HTTP/2 understands. gRPC for browsers (application/grpc-web) is none of them.
+func IsGRPC(r *http.Request) bool {
 	if r.ProtoMajor != 2 || len(r.Header["Content-Type"]) != 1 {
 		return false
 	}

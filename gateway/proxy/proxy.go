@@ -102,7 +102,7 @@ func (p *Proxy) Close() {
 // returns an error and c.Status is 0, nothing was written and w is the caller's to use; else the answer broke off. The error is a
 // *DialError if nothing was sent, ErrGone, ErrTimeout, the cause of the end of r's context, a *CallerError, or what the server did wrong.
 func (p *Proxy) Serve(w http.ResponseWriter, r *http.Request, c *Call) error {
-	if isGRPC(r) {
+	if IsGRPC(r) {
 		return p.serveHTTP2(w, r, c)
 	}
 	for {
