@@ -26,6 +26,7 @@ func TestSpecificationOfDirectFQDN(t *testing.T) {
 		"The exception is apps in the public org, which any authenticated caller may invoke":                              directPublic,
 		"No execution record: there's nothing to fetch with GetExecution afterward. Use InvokeAsync if you need a record": directLeavesNoRecord,
 		"call any path/verb your app serves":                                                                              directPassesEverything,
+		"a direct call is proxied straight to the pod (the gateway still counts it for billing)":                          directIsCounted,
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()
@@ -77,9 +78,11 @@ func publicURLsNeedAPublication(t *testing.T, s *server) {
 func publicURLsAreInOrder(t *testing.T, s *server) {
 	s.deploy(t, "order", procfileCode(probeArchive(t)), `"ports":[9090,80]`)
 	s.wantURLs(t, "order", "order-acme-corp-9090", "order-acme-corp")
-	// The program serves $PORT, which is the first of them.
-	if answer := s.sendDirectTo(t, "order-acme-corp-9090"); answer.StatusCode != http.StatusOK {
-		t.Errorf("the primary port: %s", answer.Status)
+	if saw := readAll(t, s.sendDirectTo(t, "order-acme-corp-9090")); !strings.Contains(saw, `"method":"GET"`) {
+		t.Errorf("the primary port, which is $PORT, answered %q", saw)
+	}
+	if saw := readAll(t, s.sendDirectTo(t, "order-acme-corp")); saw != "port 80" {
+		t.Errorf("port 80, which is $PORT_80, answered %q", saw)
 	}
 }
 
@@ -147,6 +150,21 @@ func directLeavesNoRecord(t *testing.T, s *server) {
 	}
 	if execution := s.await(t, s.submit(t, "recordless", `{}`)); execution["status"] != "EXECUTION_STATUS_COMPLETED" {
 		t.Errorf("InvokeAsync left the record %v", execution)
+	}
+}
+
+func directIsCounted(t *testing.T, s *server) {
+	s.deploy(t, "counted", procfileCode(probeArchive(t)), "")
+	for range 3 {
+		s.sendDirect(t, "counted")
+	}
+	var usage map[string]any
+	eventually(t, "three calls are counted", func() bool {
+		_, usage = s.do(t, http.MethodGet, "/v1/ignite/app/acme-corp/counted/usage", "")
+		return usage["answered"] == "3"
+	})
+	if usage["failed"] != "0" || usage["left"] != "0" {
+		t.Errorf("counted: %v", usage)
 	}
 }
 

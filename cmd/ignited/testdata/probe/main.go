@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -30,8 +31,23 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	serveFurtherPorts()
 	fmt.Println("probe started")
 	log.Fatal(http.Serve(listener, http.HandlerFunc(route)))
+}
+
+// serveFurtherPorts answers on each port that the app declares beside the first which one it is.
+func serveFurtherPorts() {
+	for _, variable := range os.Environ() {
+		declared, local, found := strings.Cut(variable, "=")
+		if declared, ok := strings.CutPrefix(declared, "PORT_"); ok && found {
+			go func() { // serves as long as the process lives
+				log.Fatal(http.ListenAndServe("127.0.0.1:"+local, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					_, _ = io.WriteString(w, "port "+declared)
+				})))
+			}()
+		}
+	}
 }
 
 // instance tells one process from another, also where each believes it is the first.
