@@ -69,7 +69,7 @@ func TestSharedNATS(t *testing.T) {
 		if answer := two.invoke(t, "probe", `{}`); answer.StatusCode != http.StatusNotFound {
 			t.Errorf("before: %s", answer.Status)
 		}
-		one.deploy(t, "probe", procfileCode(probeArchive(t)), `"maxConcurrency":2`)
+		one.deploy(t, "probe", procfileCode(probeArchive(t)), `"maxConcurrency":2,"scaling":{"maxReplicas":1}`)
 		request := two.direct(t, http.MethodPost, "probe", "/echo", []byte("direct"))
 		answer, err := http.DefaultClient.Do(request)
 		if err != nil {
@@ -186,7 +186,7 @@ func TestNATSIsRestarted(t *testing.T) {
 	t.Parallel()
 	outside := startNATS(t)
 	s := startServer(t, dataDir(t), "--nats-url", outside.url)
-	s.deploy(t, "probe", procfileCode(probeArchive(t)), `"maxConcurrency":1`)
+	s.deploy(t, "probe", procfileCode(probeArchive(t)), `"maxConcurrency":1,"scaling":{"maxReplicas":1}`)
 	release := newGate(t)
 	held := []string{s.submit(t, "probe", holdUntil(release.URL)), s.submit(t, "probe", holdUntil(release.URL))} // one runs, one waits
 	s.awaitHeld(t, "probe", 1)

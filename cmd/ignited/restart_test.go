@@ -24,7 +24,7 @@ func TestRestart(t *testing.T) {
 			t.Parallel()
 			dir, release := dataDir(t), newGate(t)
 			s := startServer(t, dir, "--drain-secs", "1")
-			s.deploy(t, "probe", procfileCode(probeArchive(t)), `"maxConcurrency":2`)
+			s.deploy(t, "probe", procfileCode(probeArchive(t)), `"maxConcurrency":2,"scaling":{"maxReplicas":1}`)
 			finished := s.submit(t, "probe", `{"http":{"path":"/echo"},"body":"b25l"}`)
 			s.await(t, finished)
 			held := make([]string, 5) // two in the pod, three waiting
