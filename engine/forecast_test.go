@@ -20,7 +20,7 @@ func TestForecastTellsChangesNowAndThenAndTheEndAtOnce(t *testing.T) {
 		f := forecast{tell: func(waiting int) { told = append(told, waiting) }}
 		for waiting := 1000; waiting >= 0; waiting-- {
 			f.learn(waiting)
-			time.Sleep(time.Millisecond)
+			time.Sleep(time.Millisecond) //nolint:forbidigo // it is free in a bubble
 		}
 		if want := []int{1000, 750, 500, 250, 0}; !slices.Equal(told, want) {
 			t.Errorf("told %v of a queue that is worked off in a second, want %v", told, want)
