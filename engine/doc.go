@@ -78,7 +78,8 @@
 // it is frozen where its driver can do that, and there is room (warm.go), or stopped.
 //
 // A published version comes up beside the old one, as many pods of it as are wanted, and for each that is ready one of the old drains; for that time there may be
-// twice as many as the app may have. A version that does not come up is tried again and again, less and less often, and the old one serves, also with more pods than before. An app that was
+// twice as many as the app may have. A version that does not come up is tried again and again, less and less often, and the old one serves (standin.go), also with more pods than before,
+// and with new ones if its own are gone. An app that was
 // deleted and made again under its name has another pool. A pool whose app is not used is forgotten: an app that is idle costs nothing here.
 //
 // # How many pods

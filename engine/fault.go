@@ -6,7 +6,7 @@ const (
 	// leastHold and mostHold bound how long nothing is started after a failure.
 	leastHold = time.Second
 	mostHold  = 30 * time.Second
-	// steady is how long a pod must have lived for its end to count as the first failure again.
+	// steady is how long a pod must have lived for the next failure to count as the first again.
 	steady = 10 * time.Second
 )
 
@@ -32,10 +32,7 @@ func (f *fault) startFailed(now time.Time, version uint32, err error) {
 func (f *fault) of(version uint32) bool { return f.err != nil && f.version == version }
 
 // ended holds starts that no call asks for, so that a pod with a reservation that always ends is not started in a circle.
-func (f *fault) ended(now time.Time, version uint32, lived time.Duration) {
-	if lived >= steady {
-		f.pauses.reset()
-	}
+func (f *fault) ended(now time.Time, version uint32) {
 	f.hold(now, version)
 	f.err = nil
 }
@@ -47,6 +44,13 @@ func (f *fault) hold(now time.Time, version uint32) {
 	f.pauses.least, f.pauses.most = leastHold, mostHold
 	f.version = version
 	f.until = now.Add(f.pauses.next())
+}
+
+// lived notes how long a pod of version lived that is gone, however it ended.
+func (f *fault) lived(version uint32, lived time.Duration) {
+	if f.version == version && lived >= steady {
+		f.pauses.reset()
+	}
 }
 
 // started ends the hold. How often it failed is remembered until a pod has lived for a while.

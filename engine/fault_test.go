@@ -46,15 +46,21 @@ func TestEarlyEndHoldsOnlyStartsThatNobodyAskedFor(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	var f fault
-	f.ended(now, 1, time.Second)
+	f.ended(now, 1)
 	if !f.held(now, 1, false) {
 		t.Error("a start for a reservation is not held")
 	}
 	if f.held(now, 1, true) || f.refusal(now, 1) != nil {
 		t.Error("a call that waits is held")
 	}
-	f.ended(now, 1, time.Second)
-	f.ended(now, 1, steady)
+	f.ended(now, 1)
+	f.lived(1, steady-1)
+	f.ended(now, 1)
+	if got := f.until.Sub(now); got != 4*time.Second {
+		t.Errorf("after short lives the hold is %v, want four seconds", got)
+	}
+	f.lived(1, steady)
+	f.ended(now, 1)
 	if got := f.until.Sub(now); got != time.Second {
 		t.Errorf("after a steady life the hold is %v, want a second", got)
 	}

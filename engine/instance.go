@@ -132,8 +132,9 @@ func (p *pool) takeOut(i *instance, lived time.Duration) {
 	i.leaving, i.over = true, true
 	p.pods = slices.DeleteFunc(p.pods, func(other *instance) bool { return other == i })
 	i.evicted = !isClosed(i.pod.Done())
+	p.faultOf(i.version).lived(i.version, lived)
 	if !i.evicted {
-		p.ended(i, lived)
+		p.ended(i)
 	}
 	close(i.outOfService)
 	p.offerRoom()
@@ -141,12 +142,8 @@ func (p *pool) takeOut(i *instance, lived time.Duration) {
 }
 
 // ended remembers why a pod ended that nobody had told to.
-func (p *pool) ended(i *instance, lived time.Duration) {
-	if i.version == p.active {
-		p.fault.ended(time.Now(), i.version, lived)
-	} else {
-		p.standInFailed = true
-	}
+func (p *pool) ended(i *instance) {
+	p.faultOf(i.version).ended(time.Now(), i.version)
 	if err := i.pod.Err(); err != nil {
 		p.lastError = err.Error()
 	}

@@ -27,9 +27,12 @@ type pool struct {
 	waiting line
 	// coming are the starts under way.
 	coming []*coming
-	fault  fault
+	// fault is the active version's, standInFault that of the version that serves in its place.
+	fault, standInFault fault
 	// active is the version that serves or shall serve, as the keeper last saw it.
 	active uint32
+	// served is the version that was active when last a pod of the active one was in service.
+	served uint32
 	// rules are those of the app now, and desired is what they came to when the keeper last looked.
 	rules   rules
 	desired int
@@ -47,8 +50,6 @@ type pool struct {
 	// lastError says why the last start failed or the last pod ended, until a start succeeds; failed is the version that did not start.
 	lastError string
 	failed    uint32
-	// standInFailed says that a pod of the version that serves in place of the active one did not start, or stay, either.
-	standInFailed bool
 	// room is closed when a slot is free again; nil if nobody wants to know.
 	room chan struct{}
 	// closed is why no more calls are taken.
@@ -122,13 +123,10 @@ func (p *pool) enter(active uint32, e *errand) (*instance, *waiter, error) {
 		p.wakeKeeper()
 		return on, nil, nil
 	}
-	serving := p.serving() > 0
-	if !serving && p.arriving() == 0 {
-		if err := p.fault.refusal(now, active); err != nil {
-			return nil, nil, err
-		}
+	if err := p.refusal(now, active); err != nil {
+		return nil, nil, err
 	}
-	w, err := p.waiting.join(e.from, e.held, !serving)
+	w, err := p.waiting.join(e.from, e.held, p.serving() == 0)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -25,6 +25,7 @@ func (p *pool) reconcile(ctx context.Context, app store.App, pods *sync.WaitGrou
 	if p.closed != nil {
 		return 0
 	}
+	p.noteServed()
 	p.follow(app)
 	if p.active == 0 {
 		p.refuse(pod.ErrNotPublished)
@@ -33,9 +34,9 @@ func (p *pool) reconcile(ctx context.Context, app store.App, pods *sync.WaitGrou
 	now := time.Now()
 	s := p.samples(now)
 	p.decide(now, s)
-	p.takeBack()
-	p.begin(ctx, now, pods)
-	p.beginStandIn(ctx, pods)
+	p.takeBack(p.active, p.desired-p.servingOf(p.active))
+	p.begin(ctx, now, p.active, p.desired-p.servingOf(p.active), pods)
+	p.beginStandIn(ctx, now, pods)
 	p.letGo(ctx)
 	p.serveLine() // there may be more slots
 	if p.isIdle(now) {
@@ -51,20 +52,6 @@ func (p *pool) giveUpOthers() {
 			c.cancel(errSuperseded)
 		}
 	}
-}
-
-// standIn answers the version that serves in place of the active one, which does not come up; 0 is none. It may get more pods meanwhile, as
-// long as they come up.
-func (p *pool) standIn() uint32 {
-	if !p.fault.of(p.active) || p.standInFailed {
-		return 0
-	}
-	for _, i := range p.pods {
-		if !i.leaving && i.version != p.active {
-			return i.version
-		}
-	}
-	return 0
 }
 
 // samples are what there is to do now. Calls in pods that drain are not counted: they want no other.
@@ -132,45 +119,34 @@ func (p *pool) startingOf(version uint32) int {
 	return n
 }
 
-// takeBack puts pods of the active version back into service that finish their calls, or are frozen, before any is started: after a rollback, and when
+// takeBack puts so many pods of version back into service that finish their calls, or are frozen, before any is started: after a rollback, and when
 // calls come again while their number goes down.
-func (p *pool) takeBack() {
-	missing := p.desired - p.servingOf(p.active)
+func (p *pool) takeBack(version uint32, missing int) {
 	for _, i := range p.pods {
-		if missing > 0 && i.version == p.active && p.restore(i) {
+		if missing > 0 && i.version == version && p.restore(i) {
 			missing--
 			signal(p.poke) // its calls are demand again
 		}
 	}
-	missing -= p.startingOf(p.active)
+	missing -= p.startingOf(version)
 	for _, i := range p.pods {
-		if missing > 0 && i.version == p.active && p.wake(i) {
+		if missing > 0 && i.version == version && p.wake(i) {
 			missing--
 		}
 	}
 }
 
-// begin starts the pods that are missing, and of a version that failed one at a time.
-func (p *pool) begin(ctx context.Context, now time.Time, pods *sync.WaitGroup) {
-	if p.fault.held(now, p.active, p.waiting.length() > 0) {
+// begin starts the pods that are missing of version, a few at a time, and if its last start failed one at a time.
+func (p *pool) begin(ctx context.Context, now time.Time, version uint32, missing int, pods *sync.WaitGroup) {
+	fault := p.faultOf(version)
+	if fault.held(now, version, p.waiting.length() > 0) {
 		return
 	}
 	atOnce := startsAtOnce
-	if p.fault.of(p.active) {
+	if fault.of(version) {
 		atOnce = 1
 	}
-	for range min(p.desired-p.servingOf(p.active), atOnce) - p.startingOf(p.active) {
-		p.beginOne(ctx, p.active, pods)
-	}
-}
-
-// beginStandIn starts the pods that are missing of the version that serves in place of the active one.
-func (p *pool) beginStandIn(ctx context.Context, pods *sync.WaitGroup) {
-	version := p.standIn()
-	if version == 0 {
-		return
-	}
-	for range min(p.desired-p.serving(), startsAtOnce) - p.startingOf(version) {
+	for range min(missing, atOnce) - p.startingOf(version) {
 		p.beginOne(ctx, version, pods)
 	}
 }
@@ -227,6 +203,7 @@ func (p *pool) nextLook(now time.Time, s samples) time.Duration {
 		}
 	}
 	at(p.fault.until)
+	at(p.standInFault.until)
 	at(s.used.Add(p.rules.scaledown))
 	at(s.used.Add(linger))
 	at(s.used.Add(remembered))

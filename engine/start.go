@@ -110,18 +110,19 @@ func (p *pool) started(ctx context.Context, c *coming, i *instance) {
 	p.noLongerComing(c)
 	p.used = time.Now()
 	p.pods = append(p.pods, i)
+	p.faultOf(c.version).started()
 	if c.version == p.active {
-		p.fault.started()
-		p.lastError, p.failed, p.standInFailed = "", 0, false
+		p.lastError, p.failed = "", 0
 	}
-	if p.closed != nil || ctx.Err() != nil { // given up while the pod came up
+	if p.closed != nil || ctx.Err() != nil { // given up while the pod came up: its life ends with ctx
+		i.condemned = true
 		p.retire(i, 0)
 		return
 	}
 	p.serveLine()
 }
 
-// notStarted ends a start that failed. Those who wait get the failure, unless there are pods or other starts that may serve them.
+// notStarted ends a start that failed. Those who wait get the failure, unless pods, other starts or a stand-in may serve them.
 func (p *pool) notStarted(ctx context.Context, c *coming, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -130,13 +131,12 @@ func (p *pool) notStarted(ctx context.Context, c *coming, err error) {
 	if reason := context.Cause(ctx); errors.Is(reason, errSuperseded) || p.closed != nil {
 		return
 	}
+	now := time.Now()
+	p.faultOf(c.version).startFailed(now, c.version, err)
 	if c.version == p.active {
-		p.fault.startFailed(time.Now(), c.version, err)
 		p.lastError, p.failed = err.Error(), c.version
-	} else {
-		p.standInFailed = true
 	}
-	if p.serving() == 0 && p.arriving() == 0 {
+	if err := p.refusal(now, p.active); err != nil {
 		p.refuse(err)
 	}
 	p.tellRoom() // fewer pods come than who counted on them was told
