@@ -137,8 +137,8 @@ func newAppUpdateCommand(c *client) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "update APP",
 		Short: "Change an app's settings",
-		Long: `Change the settings that are given and leave the others. Timeout, retries and scaling change at once; what a pod is made
-of (environment, tier, memory, CPU, health path, concurrency) belongs to a version, and changes with the next one that is published.
+		Long: `Change the settings that are given and leave the others. Timeout, retries, scaling and concurrency change at once; what a pod
+is made of (environment, tier, memory, CPU, health path) belongs to a version, and changes with the next one that is published.
 
 --env adds to the environment, and --env NAME= takes a variable away; with --replace-env the variables given are
 all there are. --memory, --cpu and --timeout-secs belong together: when one is given, the others go back to the
