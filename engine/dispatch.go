@@ -33,6 +33,8 @@ type dispatcher struct {
 	maxHeld      int
 	maxHeldBytes int64
 	held         *places
+	// turns bounds the starts of all apps.
+	turns turns
 	// warm is what frozen pods hold.
 	warm warm
 	// uses are the artifacts that pods run, and trials the pods that belong to no app's pool.
@@ -68,6 +70,7 @@ func newDispatcher(c Config, apps catalog) *dispatcher {
 		maxHeld:      c.MaxHeld,
 		maxHeldBytes: c.MaxHeldBytes,
 		held:         newPlaces(c.MaxHeldAll, c.MaxHeldBytesAll),
+		turns:        newTurns(),
 		trials:       newTrials(),
 		warm:         warm{most: c.WarmPoolBytes},
 		log:          c.Logger,

@@ -72,7 +72,7 @@
 //
 // A call gets the pod with the fewest calls, never more than max_concurrency at a time, or waits. What waits is bounded by count and by what is in memory of
 // it (places.go), for the app and for the process; over that it is pod.ErrBusy. Starts are shared by all who wait. A start that failed is told to all who wait,
-// unless other pods serve or come, and for a while (1 s, doubling to 30 s) to all who come.
+// unless other pods serve or come, and for a while (1 s, doubling to 30 s) to all who come. When very many apps wake at once their starts take turns (turns.go).
 //
 // A pod that drains gets no more calls, those in it may take the app's timeout. If it is wanted again meanwhile it comes back at once. When it is empty
 // it is frozen where its driver can do that, and there is room (warm.go), or stopped.

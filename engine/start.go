@@ -45,6 +45,11 @@ func (d *dispatcher) startPod(ctx context.Context, v store.Version) (pod.Pod, er
 	ctx, cancel := context.WithTimeoutCause(ctx, d.budget, &pod.TimeoutError{Clock: pod.ClockColdStart, Limit: d.budget})
 	defer cancel()
 	name := podName(v)
+	endTurn, err := d.turns.take(ctx)
+	if err != nil {
+		return nil, &pod.StartError{Pod: name, Reason: err.Error(), Err: err}
+	}
+	defer endTurn()
 	launch, err := d.provisioner.Provision(ctx, v, func() (io.ReadCloser, error) { return d.apps.Code(ctx, v.ArtifactHash) })
 	if err != nil {
 		return nil, &pod.StartError{Pod: name, Reason: err.Error(), Err: err}
