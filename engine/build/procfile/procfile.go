@@ -53,7 +53,7 @@ func (Runtime) Launch(_ context.Context, dir string, v store.Version) (engine.La
 	}
 	return engine.Launch{
 		Dir:            dir,
-		Command:        shell(web),
+		Command:        command(dir, web),
 		HealthPath:     cmp.Or(v.HealthPath, defaultHealthPath),
 		HealthOptional: v.HealthPath == "",
 	}, nil

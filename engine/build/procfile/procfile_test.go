@@ -116,6 +116,34 @@ func write(t testing.TB, dir, name, content string) {
 	}
 }
 
+func TestCommand(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, "script", "#!/bin/sh\n")
+	write(t, dir, "nameless", "echo the shell knows what to do\n")
+	write(t, dir, "empty", "")
+	for web, want := range map[string][]string{
+		"./script":                            {"./script"},
+		"./script --listen=:80  -v a@b.c 50%": {"./script", "--listen=:80", "-v", "a@b.c", "50%"},
+		"./nameless":                          {"/bin/sh", "-c", "exec ./nameless"},
+		"./empty":                             {"/bin/sh", "-c", "exec ./empty"},
+		"./missing":                           {"/bin/sh", "-c", "exec ./missing"},
+		"script":                              {"/bin/sh", "-c", "exec script"},
+		"./script $PORT":                      {"/bin/sh", "-c", "exec ./script $PORT"},
+		"./script 'a b'":                      {"/bin/sh", "-c", "exec ./script 'a b'"},
+		"./script *":                          {"/bin/sh", "-c", "exec ./script *"},
+		"./script ~":                          {"/bin/sh", "-c", "exec ./script ~"},
+		"./script > log":                      {"/bin/sh", "-c", "exec ./script > log"},
+		"A=./script ./script":                 {"/bin/sh", "-c", "exec env A=./script ./script"},
+		"./script; ./script":                  {"/bin/sh", "-c", "./script; ./script"},
+		"./script # comment":                  {"/bin/sh", "-c", "exec ./script # comment"},
+	} {
+		if got := command(dir, web); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", web, got, want)
+		}
+	}
+}
+
 func TestCheckProgram(t *testing.T) {
 	t.Parallel()
 	there := func(name string) bool { return name == "bin/server" }
