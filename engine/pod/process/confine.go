@@ -53,12 +53,13 @@ func (d *Driver) openJail(ctx context.Context) (*jail, error) {
 	}
 	found := j.confinement()
 	if len(found.Missing) == 0 {
-		d.logger.InfoContext(ctx, "pods are confined", slog.Any("by", found.Applied))
+		d.logger.InfoContext(ctx, "pods are confined", slog.String("by", strings.Join(found.Applied, "; ")))
 		return j, nil
 	}
 	if d.sandbox == SandboxRequired {
 		return nil, errors.Join(fmt.Errorf("%w: %s", errSandboxRequired, strings.Join(found.Missing, "; ")), j.close())
 	}
-	d.logger.WarnContext(ctx, "pods are confined only as far as this machine allows", slog.Any("by", found.Applied), slog.Any("missing", found.Missing))
+	d.logger.WarnContext(ctx, "pods are confined only as far as this machine allows",
+		slog.String("by", strings.Join(found.Applied, "; ")), slog.String("missing", strings.Join(found.Missing, "; ")))
 	return j, nil
 }

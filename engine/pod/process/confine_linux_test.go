@@ -1,7 +1,10 @@
 package process_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
@@ -33,6 +36,30 @@ func TestSandboxRequired(t *testing.T) {
 		if !strings.Contains(err.Error(), what) {
 			t.Errorf("%v does not mention %q", err, what)
 		}
+	}
+}
+
+// The log says once, in a line that can be read, what holds and what is missing.
+func TestSandboxIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	driver, err := process.New(process.Options{Dir: t.TempDir(), Logger: slog.New(slog.NewJSONHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := driver.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	found := driver.Confinement()
+	if err := driver.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var line struct{ By, Missing string }
+	if err := json.Unmarshal(log.Bytes(), &line); err != nil {
+		t.Fatalf("the log is not one line: %v: %s", err, &log)
+	}
+	if line.By != strings.Join(found.Applied, "; ") || line.Missing != strings.Join(found.Missing, "; ") {
+		t.Errorf("the log says %+v of %+v", line, found)
 	}
 }
 
