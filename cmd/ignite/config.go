@@ -184,7 +184,7 @@ func (c *client) setConfig(key, value string) error {
 		return err
 	}
 	if key == "api_endpoint" && value != "" {
-		if _, err := loopback(value); err != nil {
+		if _, _, err := parseEndpoint(value); err != nil {
 			return err
 		}
 	}

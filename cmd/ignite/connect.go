@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -43,15 +44,15 @@ func (c *client) connect() (*connection, error) {
 	if current.token.value == "" {
 		return nil, status.Error(codes.Unauthenticated, "there is no token to call the server with")
 	}
-	near, err := loopback(current.endpoint.value)
+	address, encrypted, err := parseEndpoint(current.endpoint.value)
 	if err != nil {
 		return nil, err
 	}
 	transport := credentials.NewTLS(nil)
-	if near || c.plaintext() {
+	if !encrypted || c.plaintext() {
 		transport = insecure.NewCredentials()
 	}
-	c.endpoint = current.endpoint.value
+	c.endpoint = address
 	sent := new(atomic.Int64)
 	conn, err := grpc.NewClient(c.endpoint,
 		grpc.WithTransportCredentials(countingCredentials{transport, sent}),
@@ -72,6 +73,14 @@ func (c *client) connect() (*connection, error) {
 func (c *client) plaintext() bool {
 	wanted, err := strconv.ParseBool(c.getenv("IGNITE_DEBUG"))
 	return c.flags.debug || (err == nil && wanted)
+}
+
+// parseEndpoint says where the server is, and whether the connection to it is encrypted: if it leaves this machine, or if the endpoint
+// says https.
+func parseEndpoint(endpoint string) (address string, encrypted bool, err error) {
+	address, encrypted = strings.CutPrefix(endpoint, "https://")
+	near, err := loopback(address)
+	return address, encrypted || !near, err
 }
 
 // loopback says whether endpoint is on this machine, where a connection needs no TLS.

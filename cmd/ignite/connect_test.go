@@ -1,7 +1,10 @@
 package main
 
 import (
+	"log"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -60,6 +63,21 @@ func TestServerThatDoesNotSpeakTLS(t *testing.T) {
 	sh.succeeds("app", "delete", "acme:hello", "--api-endpoint", endpoint, "--debug")
 	sh.env["IGNITE_DEBUG"] = "1"
 	sh.succeeds("app", "delete", "acme:hello", "--api-endpoint", endpoint)
+}
+
+func TestServerHereThatSpeaksTLS(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.EnableHTTP2 = true
+	server.Config.ErrorLog = log.New(t.Output(), "", 0)
+	server.StartTLS()
+	defer server.Close()
+	address := server.Listener.Addr().String()
+	sh := newShell(t, nil)
+	plain := sh.run("app", "delete", "acme:hello", "--api-endpoint", address)
+	wantContains(t, plain.stderr, "name it as https://"+address)
+	encrypted := sh.run("app", "delete", "acme:hello", "--api-endpoint", "https://"+address)
+	wantContains(t, encrypted.stderr, "x509: ") // the server of the test signs for itself
 }
 
 func TestTimeout(t *testing.T) {

@@ -74,7 +74,7 @@ func (c *client) addGlobalFlags(root *cobra.Command) {
 	flags := root.PersistentFlags()
 	flags.StringVarP(&c.flags.output, "output", "o", "table", "`FORMAT` to print in: table, json or yaml (wide is table)")
 	flags.StringVar(&c.flags.endpoint, "api-endpoint", "",
-		"`HOST:PORT` of the server's gRPC API (IGNITE_API_ENDPOINT; default "+defaultEndpoint+")")
+		"`HOST:PORT` of the server's gRPC API, with https:// before it for TLS on this machine (IGNITE_API_ENDPOINT; default "+defaultEndpoint+")")
 	flags.StringVar(&c.flags.token, "token", "", "token to call with (DODIL_TOKEN, IGNITE_TOKEN)")
 	flags.StringVar(&c.flags.org, "org", "", "`NAME` of the organization of apps named without one (IGNITE_ORG_NAME)")
 	flags.StringVar(&c.flags.configDir, "config", "",
