@@ -113,6 +113,8 @@ func (c *client) unavailableHint(err error) string {
 	switch {
 	case strings.Contains(text, "first record does not look like a TLS handshake"):
 		return c.endpoint + " does not speak TLS. If the network to it can be trusted, use --debug."
+	case strings.Contains(text, "failed to verify certificate"):
+		return "SSL_CERT_FILE names a file with the certificate of an authority of your own."
 	case strings.Contains(text, "error reading server preface"):
 		return "If the server speaks TLS, name it as https://" + c.endpoint + "."
 	case strings.Contains(text, "connection error"), strings.Contains(text, "name resolver error"):
