@@ -80,6 +80,28 @@ func TestReservedPodIsThereWithoutACall(t *testing.T) {
 	})
 }
 
+func TestPodsAreReservedWhileThePoolRetires(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, b *bench) {
+		b.shelf.publish(store.Config{})
+		synctest.Wait()
+		app, err := b.app(t.Context(), testApp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := poolKey{app.AppRef, app.Incarnation}
+		retired := newPool(b.dispatcher, key, app)
+		retired.closed = errRetired
+		b.mu.Lock()
+		b.pools[key] = retired // as between the last look of its keeper and the end of that
+		b.mu.Unlock()
+		b.shelf.change(func(app *store.App) { app.Scaling.ReservedCapacity = 1 })
+		synctest.Wait()
+		b.forget(retired)
+		synctest.Wait()
+		b.pods(t, "when the pool is gone", 1)
+	})
+}
+
 func TestReservedPodThatAlwaysEndsIsNotStartedInACircle(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, b *bench) {
 		b.shelf.publish(scaling(store.Scaling{ReservedCapacity: 1}))

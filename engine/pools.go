@@ -87,11 +87,13 @@ func (d *dispatcher) takeUnkept() []*pool {
 	return unkept
 }
 
+// forget lets run look again, too: pods may have been reserved for the app while it had this pool still.
 func (d *dispatcher) forget(p *pool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.pools[p.key] == p {
 		delete(d.pools, p.key)
+		signal(d.fresh)
 	}
 }
 
