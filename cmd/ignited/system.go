@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -36,6 +37,9 @@ type system struct {
 	gateway *gateway.Gateway
 	http    net.Listener
 	grpc    net.Listener
+	// tls encrypts both listeners; nil does not. certificates is nil unless they are fetched.
+	tls          *tls.Config
+	certificates *certificates
 }
 
 func open(ctx context.Context, config Config, logger *slog.Logger) (s *system, err error) {
@@ -54,6 +58,7 @@ func open(ctx context.Context, config Config, logger *slog.Logger) (s *system, e
 		{"open the streams", s.openStreams},
 		{"open the store", s.openStore},
 		{"open the pod driver", s.openPods},
+		{"read certificates", s.openTLS},
 		{"make the engine and the gateway", s.makeServices},
 		{"listen", s.listen},
 	} {
@@ -149,6 +154,7 @@ func (s *system) makeServices(context.Context) error {
 		MaxCodeBytes: s.config.Gateway.MaxCodeBytes, ColdStartBudget: s.config.Engine.ColdStartBudget,
 		MaxReplicas: uint32(s.config.Pods.MaxReplicas), LeastScaledown: s.config.Pods.LeastScaledown,
 		DrainTime: s.config.Engine.DrainTime, Ready: s.nats.ready, Version: version, Metrics: metricsHandler(metrics), Registry: metrics,
+		TLS:     s.tls,
 		Reached: gatewayReached, Logger: s.logger,
 	})
 	return err
@@ -197,6 +203,9 @@ func (s *system) listen(ctx context.Context) (err error) {
 	if s.http, err = listen.Listen(ctx, "tcp", s.config.Gateway.HTTPListenAddr); err != nil {
 		return fmt.Errorf("%s (--%s): %w", envName("http_listen_addr"), flagName("http_listen_addr"), err)
 	}
+	if s.certificates != nil {
+		s.certificates.answerAt(s.http.Addr())
+	}
 	if s.grpc, err = listen.Listen(ctx, "tcp", s.config.Gateway.APIListenAddr); err != nil {
 		return fmt.Errorf("%s (--%s): %w", envName("api_listen_addr"), flagName("api_listen_addr"), err)
 	}
@@ -213,6 +222,9 @@ func (s *system) close() error {
 	}
 	if s.pods != nil {
 		faults = append(faults, s.closePods())
+	}
+	if s.certificates != nil {
+		s.certificates.cache.Stop()
 	}
 	if s.store != nil {
 		faults = append(faults, s.store.Close())
