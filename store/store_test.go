@@ -343,7 +343,7 @@ func TestEveryBucketIsCapped(t *testing.T) {
 		streams := js.ListStreams(t.Context())
 		for stream := range streams.Info() {
 			discard := jetstream.DiscardNew
-			if stream.Config.Name == "IGNITE_BUILDLOGS" {
+			if name := stream.Config.Name; name == "IGNITE_BUILDLOGS" || name == "IGNITE_USAGE" {
 				discard = jetstream.DiscardOld
 			}
 			if stream.Config.MaxBytes <= 0 || stream.Config.Discard != discard {
