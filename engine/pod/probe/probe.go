@@ -142,12 +142,7 @@ func (p Pod) dial() func(ctx context.Context, network, address string) (net.Conn
 func (p Pod) health(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, tryLimit)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.healthURL(), nil)
-	if err != nil {
-		return err
-	}
-	transport := &http.Transport{DialContext: p.dial(), DisableKeepAlives: true}
-	response, err := transport.RoundTrip(request)
+	response, err := p.ask(ctx)
 	if err != nil {
 		return err
 	}
@@ -157,6 +152,25 @@ func (p Pod) health(ctx context.Context) error {
 		return fmt.Errorf("it answered %s", response.Status)
 	}
 	return nil
+}
+
+// ask is for the health path in HTTP/1.1, or in HTTP/2 of a program that understands nothing else, as one of gRPC does.
+func (p Pod) ask(ctx context.Context) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.healthURL(), nil)
+	if err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{DialContext: p.dial(), DisableKeepAlives: true}
+	response, err := transport.RoundTrip(request)
+	if err == nil || isRefused(err) || ctx.Err() != nil {
+		return response, err
+	}
+	again := &http.Transport{DialContext: p.dial(), DisableKeepAlives: true, Protocols: new(http.Protocols)}
+	again.Protocols.SetUnencryptedHTTP2(true)
+	if response, failed := again.RoundTrip(request); failed == nil {
+		return response, nil
+	}
+	return nil, err
 }
 
 // healthy judges an answer at the health path. 503 is a program's way to say "not yet" wherever it is asked.
