@@ -12,6 +12,9 @@ import (
 	"dodil.io/ignite/engine/build/image"
 )
 
+// removeLimit bounds the removal of one artifact's images: whoever wants to start it waits meanwhile.
+const removeLimit = 30 * time.Second
+
 // RemoveIdle takes away the artifacts that are in place and were not used since before, unless keep wants them, and answers how many. What keep wants
 // counts as used now, so that it is idle from when it is not wanted any more. keep is asked when nobody can be putting the artifact in place:
 // whoever says there that it is wanted before it calls Provision has it afterwards. What cannot be removed does not keep the others.
@@ -40,24 +43,28 @@ func (b *Builder) RemoveIdle(ctx context.Context, before time.Time, keep func(ha
 	return removed, errors.Join(faults...)
 }
 
-// removeIdle moves an artifact out of the way and removes it then, with the images that were made of it. What a crash leaves of it goes at the next start, as its new name begins with a dot.
+// removeIdle moves an artifact out of the way and removes it then. What a crash leaves of it goes at the next start, as its new name begins with a dot.
 func (b *Builder) removeIdle(ctx context.Context, hash string, before time.Time, keep func(hash string) bool) (gone bool, err error) {
-	aside, err := b.putAside(hash, before, keep)
+	aside, err := b.putAside(ctx, hash, before, keep)
 	if aside == "" || err != nil {
 		return false, err
 	}
-	return true, errors.Join(os.RemoveAll(aside), b.removeImages(ctx, hash))
+	return true, os.RemoveAll(aside)
 }
 
+// removeImages removes what was made of an artifact, while nobody can be putting that in place: who did would find an image, and lose it before its
+// pod is made of it.
 func (b *Builder) removeImages(ctx context.Context, hash string) error {
 	if b.config.Images == nil {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, removeLimit)
+	defer cancel()
 	return b.config.Images.RemoveImages(ctx, image.Repository(hash))
 }
 
-// putAside answers where an idle artifact is now, or nothing if it is not idle or somebody works on it.
-func (b *Builder) putAside(hash string, before time.Time, keep func(hash string) bool) (aside string, err error) {
+// putAside answers where an idle artifact is now, without its images, or nothing if it is not idle or somebody works on it.
+func (b *Builder) putAside(ctx context.Context, hash string, before time.Time, keep func(hash string) bool) (aside string, err error) {
 	done, free := b.tryClaim(hash)
 	if !free {
 		return "", nil
@@ -72,6 +79,9 @@ func (b *Builder) putAside(hash string, before time.Time, keep func(hash string)
 		return "", nil
 	}
 	if err != nil || !info.ModTime().Before(before) {
+		return "", err
+	}
+	if err := b.removeImages(ctx, hash); err != nil {
 		return "", err
 	}
 	aside, err = os.MkdirTemp(b.config.Dir, ".idle-")

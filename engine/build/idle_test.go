@@ -147,7 +147,7 @@ func TestRemovalAndProvisionAtTheSameTime(t *testing.T) {
 func TestHalfRemovedCodeGoesAtTheNextStart(t *testing.T) {
 	t.Parallel()
 	b, one, _, _ := shelf(t)
-	aside, err := b.putAside(one.ArtifactHash, dayAgo(), nobody)
+	aside, err := b.putAside(t.Context(), one.ArtifactHash, dayAgo(), nobody)
 	if err != nil || aside == "" {
 		t.Fatalf("put aside to %q, %v", aside, err)
 	}

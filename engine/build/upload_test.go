@@ -20,6 +20,8 @@ import (
 type engineOfTest struct {
 	fault   error
 	removed chan string
+	// removal is closed when a removal may end; nil if it need not wait.
+	removal <-chan struct{}
 }
 
 func (e engineOfTest) FetchImage(_ context.Context, image string, log io.Writer) error {
@@ -38,6 +40,9 @@ func (e engineOfTest) BuildImage(_ context.Context, image, dir, dockerfile strin
 
 func (e engineOfTest) RemoveImages(_ context.Context, repository string) error {
 	e.removed <- repository
+	if e.removal != nil {
+		<-e.removal
+	}
 	return e.fault
 }
 
@@ -57,6 +62,32 @@ func TestIdleImagesAreRemoved(t *testing.T) {
 	}
 	if got, want := <-removed, image.Repository(v.ArtifactHash); got != want {
 		t.Errorf("the images of %s went, want those of %s", got, want)
+	}
+}
+
+func TestImagesAreRemovedWhileNobodyPutsTheirCodeInPlace(t *testing.T) {
+	t.Parallel()
+	removed, removal := make(chan string), make(chan struct{})
+	b := openBuilder(t, Config{Images: engineOfTest{removed: removed, removal: removal, fault: io.ErrUnexpectedEOF}})
+	archive := tarOf(t, map[string]string{"Dockerfile": "FROM x"})
+	v := version(archive)
+	provision(t, b, v, opens(archive))
+	ended := make(chan error, 1)
+	go func() {
+		_, err := b.RemoveIdle(t.Context(), time.Now().Add(time.Hour), nobody)
+		ended <- err
+	}()
+	<-removed
+	if done, free := b.tryClaim(v.ArtifactHash); free {
+		b.release(v.ArtifactHash, done)
+		t.Error("the code may be put in place, and its image found, while the image is being removed")
+	}
+	close(removal)
+	if err := <-ended; !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("error %v, want that of the image's removal", err)
+	}
+	if !b.inPlace(v) {
+		t.Error("the code is gone, so that nobody will try again to remove its images")
 	}
 }
 
