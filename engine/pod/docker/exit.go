@@ -160,7 +160,7 @@ func (c *container) end(frozen bool) {
 	case <-c.exited:
 	case <-grace.C:
 		c.logger.Warn("a pod did not end within its grace and is killed")
-		c.signal("SIGKILL")
+		c.destroy()
 	}
 }
 
@@ -174,18 +174,30 @@ func (c *container) kill() {
 	if frozen {
 		c.thawToEnd()
 	}
-	c.signal("SIGKILL")
+	c.destroy()
 }
 
-// signal is lost on a container that has exited.
-func (c *container) signal(name string) {
-	if closed(c.exited) {
+// destroy kills the container, and removes it if the engine does not manage that: somebody waits for its end.
+func (c *container) destroy() {
+	if c.signal("SIGKILL") {
 		return
+	}
+	if err := c.discard(); err != nil {
+		c.logger.Warn("a pod can neither be killed nor removed", slog.Any("error", err))
+	}
+}
+
+// signal is lost on a container that has exited. It answers false if it did not reach one that runs.
+func (c *container) signal(name string) bool {
+	if closed(c.exited) {
+		return true
 	}
 	ctx, cancel := cleanup()
 	defer cancel()
 	_, err := c.driver.api.ContainerKill(ctx, c.id, client.ContainerKillOptions{Signal: name})
-	if err != nil && !closed(c.exited) && !isNotRunning(err) {
-		c.logger.Warn("a signal did not reach a pod", slog.String("signal", name), slog.Any("error", err))
+	if err == nil || closed(c.exited) || isNotRunning(err) {
+		return true
 	}
+	c.logger.Warn("a signal did not reach a pod", slog.String("signal", name), slog.Any("error", err))
+	return false
 }
