@@ -9,7 +9,7 @@
 //	HTTP /v1/… ─► grpc-gateway ─────► guard ─► service
 //	HTTP /v1/…: invocations, an     ► guard ─► service
 //	  execution, its answer, its watch
-//	HTTP <app>-<org>.<base domain> ─► guard ─────────────► Dispatcher ─► pod
+//	HTTP <app>-<org>.<base domain> ─► visit ─► Dispatcher ─► gateway/proxy ─► pod
 //
 // guard names a call, logs it, asks who calls (gateway/auth), whether they have the scope, and whether the organization is theirs. It turns errors into
 // what callers see: errors.go is the one table. An error that is not in it is Internal; its text goes to the log, under an id
@@ -55,7 +55,10 @@
 // CORS, service workers, demands for a password) or let others keep it are left out, and stand in the record. With X-Ignite-Execution-Status it is
 // the pod's; without, it is an error of ours. What broke off is no answer.
 //
-// Over HTTP a body is refused by its announced length, and its sender asked for a token, before any of it is read; over gRPC a message
+// A direct call passes through gateway/proxy as it is, whatever its size. It is counted once, under the app that a pod was sought for; counts are
+// stored within a second and before Serve returns, and a process that is killed loses those of its last second.
+//
+// Over the API a body is refused by its announced length, and its sender asked for a token, before any of it is read; over gRPC a message
 // is read first, up to the limits. A token goes neither to a pod, nor into a log, nor into the store.
 //
 // # Stopping
