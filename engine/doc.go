@@ -96,8 +96,8 @@
 //
 // # Who goes first
 //
-// While calls are submitted to this process, few jobs at a time are begun or settled (gate): who submits waits for an answer, and who
-// submitted does not. While nobody submits there is no such bound, and what runs in pods is never bounded by it.
+// Few jobs at a time write their records (gate), fewer while calls are submitted to this process: who submits waits for an answer, and who
+// submitted does not. Apps take turns, so that one whose calls end all at once does not keep another's. What runs in pods is never bounded by it.
 //
 // What a process has so much of is shared out by budgets, first among organizations and then among the apps of each: places for the jobs in
 // hand, and memory for their bodies. What is free is for whoever asks; what comes free while others wait goes to the organization that has

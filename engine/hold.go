@@ -50,7 +50,7 @@ func (a *attempt) holds(held store.Execution) (end, bool) {
 
 // update writes a record when it is its turn.
 func (w *worker) update(ctx context.Context, next store.Execution) (updated store.Execution, err error) {
-	if cause := w.gate.pass(ctx, func() { updated, err = w.store.UpdateExecution(ctx, next) }); cause != nil {
+	if cause := w.gate.pass(ctx, next.App, func() { updated, err = w.store.UpdateExecution(ctx, next) }); cause != nil {
 		return store.Execution{}, cause
 	}
 	return updated, err
