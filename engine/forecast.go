@@ -69,11 +69,11 @@ func (f *forecast) follow(ctx context.Context, queue *stream.Queue, log *slog.Lo
 	}
 }
 
-// look says what is known, and asks first if that is old and may be wrong.
+// look says what is known, and asks first if that is old and may be wrong, or if nothing was left and more came since.
 func (f *forecast) look(ctx context.Context, queue *stream.Queue) error {
 	waiting := queue.Waiting()
 	f.mu.Lock()
-	ask := !f.fresh && (f.grown || waiting > 0)
+	ask := f.grown && waiting == 0 || !f.fresh && waiting > 0
 	f.fresh, f.grown = false, false
 	f.mu.Unlock()
 	if ask {

@@ -36,6 +36,8 @@ type rules struct {
 	reserved, most int
 	// slots is how many calls one pod takes at once.
 	slots int
+	// async is how many queued calls may run at a time; 0 is no bound.
+	async int
 	// scaledown is for how long fewer pods must be wanted before there are fewer.
 	scaledown time.Duration
 }
@@ -49,6 +51,7 @@ func rulesOf(c store.Config, b bounds) rules {
 		reserved:  min(int(s.ReservedCapacity), most),
 		most:      most,
 		slots:     slotsOf(c),
+		async:     int(c.MaxAsyncInFlight),
 		scaledown: max(cmp.Or(time.Duration(s.ScaledownPeriodSecs)*time.Second, defaultIdle), b.scaledown),
 	}
 }
@@ -69,6 +72,14 @@ type samples struct {
 	before wishes
 }
 
+// within leaves out of the queue what may not run yet, whatever pods there are. Calls in pods count as queued ones.
+func (s samples) within(r rules) samples {
+	if r.async > 0 {
+		s.queued = min(s.queued, max(r.async-s.inFlight, 0))
+	}
+	return s
+}
+
 // calls counts those that are to have a slot.
 func (s samples) calls() int { return s.waiting + s.inFlight + s.queued }
 
@@ -76,6 +87,7 @@ func (s samples) calls() int { return s.waiting + s.inFlight + s.queued }
 // at any moment of its scale-down period. A pod that died is replaced only if it is wanted still. When there was no call for the whole period
 // only what is reserved is left.
 func desired(now time.Time, r rules, s samples) int {
+	s = s.within(r)
 	if s.calls() == 0 && !now.Before(s.used.Add(r.scaledown)) {
 		return r.reserved
 	}
@@ -94,6 +106,7 @@ func desired(now time.Time, r rules, s samples) int {
 // The first pod does not wait for the threshold, but comes with any call and goes when there is none. Beyond the formula there are always slots
 // for all calls: with the default of 10 a second, calls of a minute would wait for each other.
 func wish(r rules, s samples) int {
+	s = s.within(r)
 	want := 0
 	if s.calls() > 0 {
 		want = 1

@@ -220,3 +220,16 @@ func TestWishesRememberTheHighest(t *testing.T) {
 		}
 	}
 }
+
+// Of what is queued only as much wants a pod as may run beside what runs.
+func TestQueuedWorkThatMayNotRunIsNoDemand(t *testing.T) {
+	t.Parallel()
+	for _, line := range []struct{ async, inFlight, queued, want int }{
+		{0, 0, 16, 4}, {2, 0, 16, 2}, {2, 1, 16, 2}, {2, 2, 16, 2}, {3, 5, 16, 4}, {100, 0, 16, 4}, {2, 0, 0, 0},
+	} {
+		r := rules{metric: byConcurrency, threshold: 1, most: 4, slots: 80, async: line.async}
+		if got := wish(r, samples{inFlight: line.inFlight, queued: line.queued}); got != line.want {
+			t.Errorf("%+v: %d pods are wanted", line, got)
+		}
+	}
+}
