@@ -60,6 +60,8 @@ func measurements() []measurement {
 		{"v", "server-sent events: time to the first, beside the same", installed(measureEvents)},
 		{"h", "500 calls held while a pod starts", installed(measureHeld)},
 		{"n", "200 apps instead of one", installed(measureSpread)},
+		{"f", "one app beside another's backlog", installed(measureFairness)},
+		{"i", "10,000 published apps that are idle", installed(measureIdleApps)},
 		{"g", "GetExecution under load", installed(measureGet)},
 		{"l", "lists of executions", measureList},
 		{"r", "a watch resumed", installed(measureResume)},

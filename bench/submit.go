@@ -136,9 +136,12 @@ func (in *installation) awaitOne(ctx context.Context, id string) (finished time.
 	return finished, err
 }
 
+// onePod keeps an app at one pod, which then knows of all calls.
+func onePod(r *ignitev1.CreateAppRequest) { r.Scaling = &ignitev1.ScalingConfig{MaxReplicas: 1} }
+
 // measureFirstByte submits at a steady rate, each body carrying its time, and asks the pod how late they came.
 func measureFirstByte(ctx context.Context, in *installation, s settings) ([]row, error) {
-	if err := in.deploy(ctx, "echo", nil); err != nil {
+	if err := in.deploy(ctx, "echo", onePod); err != nil {
 		return nil, err
 	}
 	if err := in.warm(ctx, "echo"); err != nil {

@@ -27,6 +27,7 @@ func main() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /", app.echo)
 	mux.HandleFunc("POST /sleep", app.sleep)
+	mux.HandleFunc("POST /second", second)
 	mux.HandleFunc("POST /chunks", app.chunks)
 	mux.HandleFunc("POST /clock", app.clock)
 	mux.HandleFunc("GET /arrivals", app.arrivals)
@@ -62,6 +63,14 @@ func (a *app) remember(delay time.Duration) {
 func (a *app) sleep(_ http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	<-r.Context().Done()
+}
+
+// second answers after a second, unless its caller leaves before.
+func second(_ http.ResponseWriter, r *http.Request) {
+	select {
+	case <-time.After(time.Second):
+	case <-r.Context().Done():
+	}
 }
 
 // chunks sends as many short pieces as its query says, apart so that each is read by itself.
