@@ -2,6 +2,7 @@ package process
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"net"
@@ -21,10 +22,10 @@ const (
 	defaultPort = 80
 )
 
-// ports remembers what was promised to pods that have not bound it yet.
+// ports remembers what was promised to pods that have not bound it yet, and keeps it from the other servers of this machine.
 type ports struct {
 	mu    sync.Mutex
-	taken map[int]struct{}
+	taken map[int]io.Closer
 }
 
 func (p *ports) take() (int, error) {
@@ -32,10 +33,18 @@ func (p *ports) take() (int, error) {
 	defer p.mu.Unlock()
 	for range portTries {
 		port := firstPort + rand.IntN(portCount)
-		if _, taken := p.taken[port]; !taken && isFree(port) {
-			p.taken[port] = struct{}{}
+		if _, taken := p.taken[port]; taken {
+			continue
+		}
+		reservation, err := reserve(port)
+		if err != nil {
+			continue // another server's
+		}
+		if isFree(port) {
+			p.taken[port] = reservation
 			return port, nil
 		}
+		_ = reservation.Close() // there is nothing in it
 	}
 	return 0, fmt.Errorf("no free port among %d tried from %d to %d", portTries, firstPort, firstPort+portCount-1)
 }
@@ -52,7 +61,10 @@ func isFree(port int) bool {
 func (p *ports) giveBack(port int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.taken, port)
+	if reservation, taken := p.taken[port]; taken {
+		_ = reservation.Close() // there is nothing in it
+		delete(p.taken, port)
+	}
 }
 
 func hostPort(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

@@ -1,10 +1,13 @@
 package process
 
-import "testing"
+import (
+	"io"
+	"testing"
+)
 
 func TestPortsAreGivenOnce(t *testing.T) {
 	t.Parallel()
-	p := ports{taken: make(map[int]struct{})}
+	p := ports{taken: make(map[int]io.Closer)}
 	for range 50 {
 		port, err := p.take()
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -87,7 +88,7 @@ func New(options Options) (*Driver, error) {
 		sandbox:  sandbox,
 		hidden:   options.Hidden,
 		logger:   logger,
-		ports:    ports{taken: make(map[int]struct{})},
+		ports:    ports{taken: make(map[int]io.Closer)},
 		pods:     make(map[*process]struct{}),
 
 		templates: newTemplates(dir, logger),
