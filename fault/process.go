@@ -143,10 +143,10 @@ func until(limit time.Duration, so func() error) error {
 }
 
 // freeAddresses answers addresses of this machine where nobody listens. They are below the ports that Linux gives to whoever asks for any
-// (32768 and up): a server that is killed and started again needs the one it had, and an outgoing connection could have taken it.
+// (32768 and up), and below those of pods (20000 and up): a server that is killed and started again needs the one it had, and an outgoing connection could have taken it.
 func freeAddresses(t *testing.T, n int) []string {
 	t.Helper()
-	const lowest, highest = 12_000, 32_000
+	const lowest, highest = 10_000, 20_000
 	addresses := make([]string, 0, n)
 	for tries := 0; len(addresses) < n; tries++ {
 		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(lowest+rand.IntN(highest-lowest)))

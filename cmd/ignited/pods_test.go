@@ -64,7 +64,7 @@ func readAll(t *testing.T, answer *http.Response) string {
 // An idle pod is stopped after the app's period, and the next call starts another.
 func TestIdlePodStops(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, dataDir(t))
+	s := startServer(t, dataDir(t), "--least-scaledown-secs", "1")
 	s.deploy(t, "probe", procfileCode(probeArchive(t)), `"scaling":{"scaledownPeriodSecs":1}`)
 	first := s.podPID(t, "probe")
 	eventually(t, "no pod is ready", func() bool {
