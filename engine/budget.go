@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// maxInHand is how many jobs a process has at a time between its queues and the end of their calls, over all its apps: each
-	// is a connection to a pod, and the more of them run beside each other the longer each takes.
+	// maxInHand is how many jobs a process has at a time, over all its apps: each is a connection to a pod, and then a result in memory, and the more
+	// of them there are beside each other the longer each takes.
 	maxInHand = 4096
 	// maxBodyBytes is how many bytes of the jobs in hand came with their messages, maxObjectBytes how many more were read from the store of
 	// large payloads. They are apart so that a job which waits for the second keeps nobody from the first.
@@ -29,26 +29,35 @@ type budget struct {
 	most int64
 	// first is what an app always gets at once, whatever the others have: so much for each app may be used beyond most.
 	first int64
+	// limit is most, or less at times.
+	limit func() int64
 
 	mu   sync.Mutex
 	all  share
 	orgs map[string]*share
+	apps map[stream.App]*share
 	// comers counts who began to wait.
 	comers uint64
 }
 
 func newBudget(most, first int64) *budget {
-	return &budget{most: most, first: first, orgs: make(map[string]*share)}
+	return &budget{
+		most:  most,
+		first: first,
+		limit: func() int64 { return most },
+		orgs:  make(map[string]*share),
+		apps:  make(map[stream.App]*share),
+	}
 }
 
 // share is what an app has of a budget, or an organization, or all of them. It is guarded by the budget's lock.
 type share struct {
 	budget *budget
 	of     *share
-	org    string
+	app    stream.App
 	used   int64
-	// apps counts those of an organization that are open.
-	apps int
+	// opened counts who has opened an app, or the apps of an organization.
+	opened int
 	// claims are those of an app, in order; waiting the parts that have claims.
 	claims  []*claim
 	waiting parts
@@ -63,25 +72,47 @@ type claim struct {
 	granted            chan struct{}
 }
 
-// open answers the share of an app, which has none; close ends it.
+// open answers the share of an app; close ends it for who has opened it.
 func (b *budget) open(app stream.App) *share {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	org := b.orgs[app.Org]
-	if org == nil {
-		org = &share{budget: b, of: &b.all, org: app.Org}
-		b.orgs[app.Org] = org
+	s := b.apps[app]
+	if s == nil {
+		s = &share{budget: b, of: b.organization(app.Org), app: app}
+		s.of.opened++
+		b.apps[app] = s
 	}
-	org.apps++
-	return &share{budget: b, of: org}
+	s.opened++
+	return s
 }
 
-// close ends a share that nothing is in use of.
+func (b *budget) organization(name string) *share {
+	org := b.orgs[name]
+	if org == nil {
+		org = &share{budget: b, of: &b.all, app: stream.App{Org: name}}
+		b.orgs[name] = org
+	}
+	return org
+}
+
+// inUse counts the apps that are open.
+func (b *budget) inUse() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.apps)
+}
+
+// close is for who has given back what it took.
 func (s *share) close() {
-	s.budget.mu.Lock()
-	defer s.budget.mu.Unlock()
-	if s.of.apps--; s.of.apps == 0 {
-		delete(s.budget.orgs, s.of.org)
+	b := s.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s.opened--; s.opened > 0 {
+		return
+	}
+	delete(b.apps, s.app)
+	if s.of.opened--; s.of.opened == 0 {
+		delete(b.orgs, s.app.Org)
 	}
 }
 

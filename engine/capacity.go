@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"time"
 
 	"dodil.io/ignite/engine/pod"
 	"dodil.io/ignite/stream"
@@ -38,7 +39,11 @@ func (t *taker) wanted(ctx context.Context) (int, error) {
 		}
 		switch {
 		case n > 0 && !waited:
-			return n, nil
+			allowed, wait := t.allowNow(n)
+			if allowed > 0 {
+				return allowed, nil
+			}
+			err = sleep(ctx, wait)
 		case n > 0:
 			waited = false
 			err = sleep(ctx, gather)
@@ -50,6 +55,14 @@ func (t *taker) wanted(ctx context.Context) (int, error) {
 			return 0, err
 		}
 	}
+}
+
+// allowNow leaves the calls of a backlog to start one after the other.
+func (t *taker) allowNow(n int) (allowed int, wait time.Duration) {
+	if t.left == 0 {
+		return n, 0
+	}
+	return t.pace.allow(time.Now(), n, n+t.inHand(), t.places.inUse())
 }
 
 // changes are closed when there may be room: because of the pods, or of the app's settings.

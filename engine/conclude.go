@@ -108,8 +108,12 @@ func (w *worker) sync(ctx context.Context, job *stream.Job) error {
 	return nil
 }
 
-func (w *worker) acknowledge(ctx context.Context, job *stream.Job) error {
-	if err := job.Ack(ctx); err != nil {
+// acknowledge deletes the work when it is its app's turn.
+func (w *worker) acknowledge(ctx context.Context, job *stream.Job) (err error) {
+	if cause := w.gate.pass(ctx, job.App, func() { err = job.Ack(ctx) }); cause != nil {
+		return cause
+	}
+	if err != nil {
 		return err
 	}
 	w.reached(JobAcknowledged)

@@ -96,8 +96,12 @@
 //
 // # Who goes first
 //
-// Few jobs at a time write their records (gate), fewer while calls are submitted to this process: who submits waits for an answer, and who
-// submitted does not. Apps take turns, so that one whose calls end all at once does not keep another's. What runs in pods is never bounded by it.
+// Few jobs at a time write their records or are acknowledged (gate), fewer while calls are submitted to this process: who submits waits for an answer,
+// and who submitted does not. Organizations take turns, and in each of them its apps, so that one whose calls end all at once does not keep
+// another's. What runs in pods is never bounded by it.
+//
+// Calls of a backlog start one after the other over most of the time that they usually take (pace): those that start together end together, and
+// each end costs the processor something. As many are finished.
 //
 // What a process has so much of is shared out by budgets, first among organizations and then among the apps of each: places for the jobs in
 // hand, and memory for their bodies. What is free is for whoever asks; what comes free while others wait goes to the organization that has

@@ -17,7 +17,7 @@ const soon = time.Second
 // handBack makes the execution wait again, since it did not fail: the server stops, or it is not its turn. If the record
 // cannot be written the next worker takes it over as it is.
 func (a *attempt) handBack(ctx context.Context, reason error) end {
-	e, stored := a.insist(ctx, func(error, time.Duration) (store.Execution, error) { return a.updateWithin(ctx, released(a.held)) })
+	e, stored := a.insist(ctx, func(error, time.Duration) (store.Execution, error) { return a.updateUncut(ctx, released(a.held)) })
 	if !stored {
 		return e
 	}

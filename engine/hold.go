@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dodil.io/ignite/store"
+	"dodil.io/ignite/stream"
 )
 
 // hold makes this worker the one that decides: by compare-and-set it begins the next attempt. If it cannot, the end of the job. A record that
@@ -48,9 +49,15 @@ func (a *attempt) holds(held store.Execution) (end, bool) {
 	return end{}, true
 }
 
-// update writes a record when it is its turn.
+// update writes a record when it is its app's turn, in bounded time then.
 func (w *worker) update(ctx context.Context, next store.Execution) (updated store.Execution, err error) {
-	if cause := w.gate.pass(ctx, next.App, func() { updated, err = w.store.UpdateExecution(ctx, next) }); cause != nil {
+	app := stream.App{Org: next.App.Org, Name: next.App.Name}
+	cause := w.gate.pass(ctx, app, func() {
+		writing, done := context.WithTimeout(ctx, writeLimit)
+		defer done()
+		updated, err = w.store.UpdateExecution(writing, next)
+	})
+	if cause != nil {
 		return store.Execution{}, cause
 	}
 	return updated, err

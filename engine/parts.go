@@ -44,11 +44,12 @@ func (b *budget) offer(app *share, least, most int64) int64 {
 
 // room answers how much is left for an organization: all but the last eighth, or up to its equal share. There is always one organization more to come.
 func (b *budget) room(org *share) int64 {
+	limit := b.limit()
 	if b.all.used == 0 {
-		return b.most
+		return limit
 	}
-	equal := b.most / int64(len(b.orgs)+1)
-	return max(b.most-b.most/8-b.all.used, min(b.most-b.all.used, equal-org.used), 0)
+	equal := limit / int64(len(b.orgs)+1)
+	return max(limit-limit/8-b.all.used, min(limit-b.all.used, equal-org.used), 0)
 }
 
 // use notes that an app has n more, or less.

@@ -24,7 +24,7 @@ const (
 // the time, and the work comes again.
 func (a *attempt) postpone(ctx context.Context, o outcome, due time.Time) end {
 	e, stored := a.insist(ctx, func(error, time.Duration) (store.Execution, error) {
-		return a.updateWithin(ctx, o.waiting(a.held, due))
+		return a.updateUncut(ctx, o.waiting(a.held, due))
 	})
 	if !stored {
 		return e

@@ -1,6 +1,9 @@
 package engine
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // phase is where a job is on its way through this worker.
 type phase int
@@ -17,16 +20,22 @@ const (
 type progress struct {
 	taker *taker
 	now   phase
+	// began is when it was given to a pod.
+	began time.Time
 	// body and object are the bytes that it has.
 	body, object int64
 }
 
 func (p *progress) move(next phase) {
 	p.count(next)
-	if p.now < settling && next >= settling {
-		p.taker.place.release(1)
+	switch {
+	case next == placed:
+		p.began = time.Now()
+	case p.now == placed:
+		p.taker.pace.observe(time.Since(p.began))
 	}
 	if next == ended {
+		p.taker.place.release(1)
 		p.taker.body.release(p.body)
 		p.taker.object.release(p.object)
 	}
@@ -47,15 +56,9 @@ func (p *progress) makeRoom(ctx context.Context, bytes int64) (err error) {
 	return err
 }
 
-// inHand counts the jobs that have a place.
+// inHand counts the app's jobs.
 func (t *taker) inHand() int {
 	t.count.Lock()
 	defer t.count.Unlock()
-	return t.in[entering] + t.in[placed]
-}
-
-func (t *taker) isIdle() bool {
-	t.count.Lock()
-	defer t.count.Unlock()
-	return t.in[entering]+t.in[placed]+t.in[settling] == 0
+	return t.in[entering] + t.in[placed] + t.in[settling]
 }

@@ -98,14 +98,12 @@ func (a *attempt) write(ctx context.Context, o outcome) (store.Execution, error)
 		next.Result = nil
 		a.reached(ResultStored)
 	}
-	return a.updateWithin(ctx, next)
+	return a.updateUncut(ctx, next)
 }
 
-// updateWithin writes a record in bounded time. It is not cut by the end of ctx, which means the calls.
-func (a *attempt) updateWithin(ctx context.Context, next store.Execution) (store.Execution, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeLimit)
-	defer cancel()
-	return a.update(ctx, next)
+// updateUncut writes a record and is not cut by the end of ctx, which means the calls.
+func (a *attempt) updateUncut(ctx context.Context, next store.Execution) (store.Execution, error) {
+	return a.update(context.WithoutCancel(ctx), next)
 }
 
 func (a *attempt) keepResult(ctx context.Context, next store.Execution) error {

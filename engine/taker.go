@@ -40,8 +40,9 @@ type taker struct {
 	// place, body and object are the app's shares of the process.
 	place, body, object *share
 	forecast            forecast
-	// limit is the bound that the queue knows of.
-	limit int
+	pace                pace
+	// limit is the bound that the queue knows of, left how many jobs waited there after the last take.
+	limit, left int
 
 	count sync.Mutex
 	// in counts the jobs in each phase.
@@ -115,7 +116,7 @@ func (t *taker) takeAll(taking, calls context.Context, queue *stream.Queue) erro
 		if err != nil {
 			return err
 		}
-		if took > 0 || !t.isIdle() {
+		if took > 0 || t.inHand() > 0 {
 			continue
 		}
 		if empty, err := queue.Empty(taking); empty || err != nil {
@@ -148,7 +149,9 @@ func (t *taker) take(taking, calls context.Context, queue *stream.Queue, n int) 
 		left -= sizeOf(job)
 		t.begin(calls, job)
 	}
-	t.forecast.learn(queue.Waiting())
+	t.left = queue.Waiting()
+	t.pace.start(took)
+	t.forecast.learn(t.left)
 	return took, nil
 }
 
@@ -195,7 +198,8 @@ func (t *taker) listen(taking, calls context.Context, queue *stream.Queue) (took
 		took++
 		t.begin(calls, job)
 	}
-	t.forecast.learn(queue.Waiting())
+	t.left = queue.Waiting()
+	t.forecast.learn(t.left)
 	return took, nil
 }
 

@@ -30,7 +30,7 @@ type worker struct {
 	hands               hands
 	// places, bodies and objects are shared out among the apps that have work: jobs in hand, and the bytes of their requests.
 	places, bodies, objects *budget
-	gate                    *gate
+	gate                    gate
 	metrics                 metrics
 	reapAfter               time.Duration
 	// renewEvery, idle and roomAgain are constants but for tests, and now is the clock that due times and ages are judged by.
