@@ -159,14 +159,19 @@ func longIdleIsTornDown(t *testing.T, s *server) {
 func reservedPodsStand(t *testing.T, s *server) {
 	s.deploy(t, "reserved", procfileCode(unlike(t, "reserved")), `"scaling":{"reservedCapacity":2,"scaledownPeriodSecs":1}`)
 	s.awaitState(t, "reserved", "two pods run without a call", func(state map[string]any) bool { return count(state, "readyReplicas") == 2 })
-	before := s.holdAll(t, "reserved", 2)()
+	instances := func() map[string]bool {
+		release := s.holdAll(t, "reserved", 2)
+		s.awaitState(t, "reserved", "both calls are in pods", func(state map[string]any) bool { return count(state, "inFlight") == 2 })
+		return release()
+	}
+	before := instances()
 	s.deploy(t, "unreserved", procfileCode(unlike(t, "unreserved")), `"scaling":{"scaledownPeriodSecs":1}`)
 	readAll(t, s.sendInstance(t, "unreserved"))
 	eventually(t, "an app without reserved pods is torn down", func() bool { return !s.provisioned(t, "unreserved") })
 	if !s.provisioned(t, "reserved") {
 		t.Error("so is the one with reserved pods")
 	}
-	if after := s.holdAll(t, "reserved", 2)(); len(before) != 2 || !maps.Equal(before, after) {
+	if after := instances(); len(before) != 2 || !maps.Equal(before, after) {
 		t.Errorf("the pods %v did not stay: %v", before, after)
 	}
 }
