@@ -61,6 +61,7 @@ func measurements() []measurement {
 		{"h", "500 calls held while a pod starts", installed(measureHeld)},
 		{"n", "200 apps instead of one", installed(measureSpread)},
 		{"f", "one app beside another's backlog", installed(measureFairness)},
+		{"x", "one app beside another organization's flood", measureFlood},
 		{"i", "10,000 published apps that are idle", installed(measureIdleApps)},
 		{"g", "GetExecution under load", installed(measureGet)},
 		{"l", "lists of executions", measureList},

@@ -135,12 +135,15 @@ func (inPlace) RemoveIdle(context.Context, time.Time, func(string) bool) (int, e
 
 // publish makes app number n.
 func (s *stack) publish(ctx context.Context, n int) (store.App, error) {
-	ref := store.AppRef{Org: organization, Name: fmt.Sprintf("app-%d", n)}
-	app, err := s.store.CreateApp(ctx, store.App{AppRef: ref})
+	return s.publishAs(ctx, store.AppRef{Org: organization, Name: fmt.Sprintf("app-%d", n)}, store.Config{})
+}
+
+func (s *stack) publishAs(ctx context.Context, ref store.AppRef, config store.Config) (store.App, error) {
+	app, err := s.store.CreateApp(ctx, store.App{AppRef: ref, Config: config})
 	if err != nil {
 		return store.App{}, err
 	}
-	app, _, err = s.store.PublishVersion(ctx, store.Version{AppRef: ref, Incarnation: app.Incarnation}, nil)
+	app, _, err = s.store.PublishVersion(ctx, store.Version{AppRef: ref, Incarnation: app.Incarnation, Config: config}, nil)
 	return app, err
 }
 
