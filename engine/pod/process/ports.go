@@ -1,6 +1,7 @@
 package process
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -8,6 +9,9 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"dodil.io/ignite/engine/pod"
 )
@@ -49,12 +53,17 @@ func (p *ports) take() (int, error) {
 	return 0, fmt.Errorf("no free port among %d tried from %d to %d", portTries, firstPort, firstPort+portCount-1)
 }
 
+// isFree binds the port for a moment. No program may be forked in that moment: it would keep the port until it runs, and until then the pod could
+// not have it.
 func isFree(port int) bool {
-	listener, err := net.Listen("tcp4", hostPort(port))
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	if err != nil {
 		return false
 	}
-	return listener.Close() == nil
+	bound := unix.Bind(socket, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
+	return errors.Join(bound, unix.Close(socket)) == nil
 }
 
 // giveBack takes back what take answered; other numbers are ignored.
