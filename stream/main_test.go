@@ -9,7 +9,5 @@ import (
 // Every goroutine has an owner who waits for it: none is left after the tests. A nats-server of a cluster may leave the ticker behind by
 // which it knows the time.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"),
-		// A NATS server that is stopped while it opens a stream leaves the stream's writer behind, once in a while.
-		goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server.(*fileStore).flushStreamStateLoop"))
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"))
 }
